@@ -1,0 +1,33 @@
+"""Learning to hash, the scikit-learn way."""
+
+from sklhash.codes import (
+    code_statistics,
+    hamming_distances,
+    pack_codes,
+    unpack_codes,
+)
+from sklhash.hashers import LSH, BaseHasher, DeepHasher, HashLoss, OrthoHash
+from sklhash.metrics import (
+    make_retrieval_scorer,
+    map_scorer,
+    mean_average_precision_score,
+)
+from sklhash.neighbors import HammingNeighbors
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "LSH",
+    "BaseHasher",
+    "DeepHasher",
+    "HammingNeighbors",
+    "HashLoss",
+    "OrthoHash",
+    "code_statistics",
+    "hamming_distances",
+    "make_retrieval_scorer",
+    "map_scorer",
+    "mean_average_precision_score",
+    "pack_codes",
+    "unpack_codes",
+]

@@ -1,0 +1,176 @@
+"""BaseHasher: what every hasher promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import field
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklhash.codes import pack_codes
+from sklhash.hashers.parameters import DeclaredParameters
+from sklhash.metrics.scorers import map_scorer
+from sklhash.training.batches import float32_blocks
+
+__all__ = ["BaseHasher", "draw_seed"]
+
+BLOCK_ROWS = 256
+
+
+class BaseHasher(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    DeclaredParameters,
+    BaseEstimator,
+    ABC,
+):
+    """Features in, codes out: the contract of every hasher.
+
+    A hasher maps features to a real-valued code, and bit ``j`` of the code is one
+    exactly where ``decision_function(X)[:, j] > 0``. A subclass declares its parameters
+    as annotated class attributes, sets `n_bits_` in `fit`, and maps blocks of
+    rows in `_project`.
+
+    Parameters
+    ----------
+    n_bits : int, default=64
+        Number of bits of a code.
+    """
+
+    n_bits: int = field(default=64, kw_only=False)
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_bits": [Interval(Integral, 1, None, closed="left")],
+        "packed": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    @abstractmethod
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the map from features to codes."""
+
+    @abstractmethod
+    def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map a block of rows, shape (BLOCK_ROWS, n_features), to real-valued codes."""
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Return the real-valued code, of which :meth:`transform` takes the sign.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        values : ndarray of shape (n_samples, n_bits), dtype=float32
+            Bit ``j`` of the code is one where ``values[:, j] > 0``.
+        """
+        X = self._check_fitted_X(X)
+        values = np.empty((X.shape[0], self.n_bits_), dtype=np.float32)
+        for rows, block_values in self._project_blocks(X):
+            values[rows] = block_values
+        return values
+
+    def transform(self, X: Any) -> NDArray[np.uint8]:
+        """Turn features into codes.
+
+        A row has the same code whether it comes alone or among others. Memory-mapped
+        and sparse input is read a block at a time.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_bits), dtype=uint8
+            Bits; with ``packed=True`` bytes, ``(n_samples, ceil(n_bits / 8))``.
+        """
+        X = self._check_fitted_X(X)
+        codes = np.empty((X.shape[0], self._n_features_out), dtype=np.uint8)
+        for rows, block_values in self._project_blocks(X):
+            bits = block_values > 0
+            codes[rows] = pack_codes(bits) if self.packed else bits
+        return codes
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean average precision of `X` searched in itself, each query left out.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels)
+            Labels.
+
+        Returns
+        -------
+        score : float
+            :func:`~sklhash.metrics.mean_average_precision_score` over the whole
+            ranking, ties expected. To search another database, use
+            :func:`~sklhash.metrics.make_retrieval_scorer`.
+        """
+        return map_scorer(self, X, y)
+
+    @property
+    def _n_features_out(self) -> int:
+        return -(-self.n_bits_ // 8) if self.packed else self.n_bits_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_bits_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _check_X(self, X: Any, *, reset: bool) -> Any:
+        """Check all of `X` but its values, which are checked as they are read."""
+        if isinstance(X, torch.Tensor):
+            X = X.detach().cpu()
+            X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype="numeric",
+            accept_sparse="csr",
+            ensure_all_finite=False,
+        )
+
+    def _check_fitted_X(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return self._check_X(X, reset=False)
+
+    def _project_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Map `X` in blocks of one height, so that results do not depend on it."""
+        for rows, block in float32_blocks(X, BLOCK_ROWS):
+            n_rows = len(block)
+            if n_rows < BLOCK_ROWS:
+                block = np.pad(block, ((0, BLOCK_ROWS - n_rows), (0, 0)))
+            yield rows, self._project(block)[:n_rows]
+
+
+def draw_seed(random_state: Any) -> int:
+    """Draw a seed, without touching numpy's global generator for None."""
+    if random_state is None:
+        random_state = np.random.RandomState(np.random.SeedSequence().generate_state(4))
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,0 +1,467 @@
+"""DeepHasher: a head and a loss, trained by skorch, behind fit and transform."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import _fit_context
+from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from sklhash._fitting import unchanged_on_failure
+from sklhash.hashers.base import BaseHasher, draw_seed
+from sklhash.targets import Targets, encode_targets
+from sklhash.training.batches import ShuffledBatches, TrainingRows
+from sklhash.training.heads import HashHead
+
+if TYPE_CHECKING:
+    from sklhash.training.net import HashingNet
+
+__all__ = ["DeepHasher", "HashLoss"]
+
+
+class HashLoss(nn.Module):
+    """Base of the losses that deep hashers train with.
+
+    Only `forward` has to be written. State per row or per step belongs into
+    buffers, so that it is saved with the model; randomness comes from the generator
+    that `on_fit_begin` is given.
+    """
+
+    def on_fit_begin(
+        self, targets: Targets, n_bits: int, generator: torch.Generator
+    ) -> None:
+        """Prepare for a fit, once, before the first batch.
+
+        Parameters
+        ----------
+        targets : Targets
+            Labels of all rows that are trained on: `ids`, `n_classes`, `indicator`,
+            `similarity`, `relevance`.
+
+        n_bits : int
+            Number of bits of a code.
+
+        generator : torch.Generator
+            The fit's source of randomness, on the CPU.
+        """
+
+    def on_epoch_begin(self, epoch: int, max_epochs: int) -> None:
+        """Begin an epoch, the first is 0."""
+
+    @abstractmethod
+    def forward(self, output: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        output : Tensor of shape (n, n_bits)
+            The head's output for the batch.
+
+        y : Tensor of shape (n, n_classes), dtype=float32
+            Label indicator.
+
+        index : Tensor of shape (n,), dtype=int64
+            Numbers of the batch's rows among the rows trained on.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+            Mean over the batch.
+        """
+
+    def on_epoch_end(self) -> None:
+        """End an epoch."""
+
+    def log(self) -> dict[str, float]:
+        """Return the method's own quantities for the epoch's line in `history_`."""
+        return {}
+
+
+SHARED_PARAMETERS = """
+hidden_layer_sizes : sequence of int, default={hidden_layer_sizes}
+    Widths of the hidden layers between the features and the hash layer.
+
+max_epochs : int, default={max_epochs}
+    Number of passes over the training rows.
+
+batch_size : int, default={batch_size}
+    Number of rows in a batch, at least 2. The last batch of an epoch may be shorter; a
+    single row left over joins the batch before.
+
+lr : float, default={lr}
+    Learning rate.
+
+weight_decay : float, default={weight_decay}
+    Weight decay of the optimizer.
+
+optimizer : {{"adam", "adamw", "sgd"}} or callable, default={optimizer}
+    Optimizer; "sgd" has momentum 0.9. A callable is a class such as
+    :class:`torch.optim.RMSprop`.
+
+lr_schedule : {{"step", "cosine"}}, callable or None, default={lr_schedule}
+    What the learning rate is multiplied by in each epoch: 0.1 in the last fifth
+    ("step"), a half cosine wave from 1 towards 0 ("cosine"), whatever
+    ``lr_schedule(epoch, max_epochs)`` returns, or 1 (None).
+
+device : str or torch.device, default={device}
+    Where to train and transform. "auto" is CUDA if there is one, else MPS, else CPU.
+
+net_params : dict or None, default={net_params}
+    More parameters of the skorch net, such as ``{{"optimizer__betas": (0.9, 0.99)}}``
+    or ``{{"callbacks": [...]}}``.
+
+packed : bool, default={packed}
+    Whether :meth:`transform` returns codes packed into bytes.
+
+random_state : int, RandomState instance or None, default={random_state}
+    Source of the initial weights, of the order of the rows and of what else the method
+    draws. With an int, fits on the same machine with the same number of torch threads
+    give the same codes. Torch's and numpy's global generators are not used.
+
+verbose : int, default={verbose}
+    0 is silent, 1 prints a line an epoch.
+"""
+
+
+class DeepHasher(BaseHasher):
+    """Base of hashers that train a torch module.
+
+    A method is a subclass that declares its own parameters as annotated class
+    attributes and returns its loss from `_make_loss`.
+
+    Parameters
+    ----------
+    n_bits : int, default=64
+        Number of bits of a code.
+
+    <shared parameters>
+
+    Attributes
+    ----------
+    net_ : HashingNet
+        The fitted skorch net; ``net_.module_`` is the torch module and
+        ``net_.criterion_`` the loss.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, or the numbers of the label columns if multi-label.
+
+    history_ : list of dict
+        One an epoch: "epoch", "loss" (mean over the rows), "lr", "seconds" and the
+        method's own quantities.
+
+    loss_curve_ : list of float
+        The loss of each epoch.
+
+    n_iter_ : int
+        Number of epochs so far.
+
+    n_bits_ : int
+        Number of bits of a code.
+
+    n_features_in_ : int
+        Number of features.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features. Defined only when `X` has names that are all strings.
+
+    Examples
+    --------
+    A hasher that draws the codes of similar rows together and pushes others apart:
+
+    >>> from torch.nn import functional as F
+    >>> from sklhash import DeepHasher, HashLoss
+    >>> class PairLoss(HashLoss):
+    ...     def __init__(self, sharpness):
+    ...         super().__init__()
+    ...         self.sharpness = sharpness
+    ...
+    ...     def forward(self, output, y, index):
+    ...         codes = output.tanh()
+    ...         cosine = codes @ codes.T / codes.shape[1]
+    ...         similar = (y @ y.T > 0).float()
+    ...         return F.binary_cross_entropy_with_logits(
+    ...             self.sharpness * cosine, similar
+    ...         )
+    >>> class PairHash(DeepHasher):
+    ...     sharpness: float = 5.0
+    ...
+    ...     def _make_loss(self, targets):
+    ...         return PairLoss(self.sharpness)
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> PairHash(8, sharpness=4.0, random_state=0).fit_transform(X, y).shape
+    (150, 8)
+    """
+
+    hidden_layer_sizes: Sequence[int] = ()
+    max_epochs: int = 50
+    batch_size: int = 128
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    optimizer: str | Callable[..., torch.optim.Optimizer] = "adam"
+    lr_schedule: str | Callable[[int, int], float] | None = None
+    device: str | torch.device = "auto"
+    net_params: dict[str, Any] | None = None
+    packed: bool = False
+    random_state: int | np.random.RandomState | None = None
+    verbose: int = 0
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseHasher._parameter_constraints,
+        "hidden_layer_sizes": ["array-like"],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "optimizer": [StrOptions({"adam", "adamw", "sgd"}), callable],
+        "lr_schedule": [StrOptions({"step", "cosine"}), callable, None],
+        "device": [str, torch.device],
+        "net_params": [dict, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _document_shared_parameters(cls)
+
+    @abstractmethod
+    def _make_loss(self, targets: Targets) -> HashLoss:
+        """Return the method's loss for these targets."""
+
+    def _make_head(self, n_features: int) -> nn.Module:
+        """Return the method's head, with ``reset_parameters(generator)``."""
+        return HashHead(n_features, self.n_bits, self.hidden_layer_sizes)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn codes from labelled features.
+
+        If it fails or is interrupted, the hasher is as it was before.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels)
+            Class labels, or a label indicator of zeros and ones. Rows without a label
+            are left out with a warning.
+
+        Returns
+        -------
+        self : object
+            The fitted hasher.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, `X` or `y` is malformed, or fewer than two
+            rows or two classes are left to learn from.
+        """
+        with unchanged_on_failure(self):
+            dataset = self._check_training(X, y, classes=None, first=True)
+            net = self._make_net(dataset)
+            net.fit(dataset)
+            self._take(net, dataset.targets)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Self:
+        """Train for one pass over a chunk of rows.
+
+        The first call, on a hasher that was not fitted, fixes the classes, the scale of
+        the features and what the method draws for a fit; later calls go on from there.
+        The learning rate is `lr` throughout: `lr_schedule` is for :meth:`fit`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels)
+            Labels, all among the classes.
+
+        classes : array-like of shape (n_classes,), default=None
+            All classes that may come, or the names of all label columns. None takes
+            those of the first call. Later calls may repeat it.
+
+        Returns
+        -------
+        self : object
+            The fitted hasher.
+
+        Raises
+        ------
+        ValueError
+            If `y` has labels that are not among the classes, or `classes` are not
+            those of the first call.
+        """
+        with unchanged_on_failure(self):
+            first = not self.__sklearn_is_fitted__()
+            dataset = self._check_training(X, y, classes=classes, first=first)
+            net = self._make_net(dataset) if first else copy.deepcopy(self.net_)
+            net.train_on(dataset, lr=self.lr)
+            self._take(net, dataset.targets)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.two_d_labels = True
+        return tags
+
+    def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self.net_.project(block, self.net_.module_)
+
+    def _check_training(
+        self, X: Any, y: Any, *, classes: Any, first: bool
+    ) -> TrainingRows:
+        """Check the input and return the rows to train on."""
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the "
+                "target y is None."
+            )
+        X = self._check_X(X, reset=first)
+        check_consistent_length(X, y)
+        targets = encode_targets(y, classes=self._known_classes(classes, first))
+        labelled = targets.labelled
+        if not labelled.all():
+            if not labelled.any():
+                raise ValueError("No row of y has a label: there is nothing to learn.")
+            warnings.warn(
+                f"{np.sum(~labelled)} of {len(labelled)} rows have no label and are left "
+                "out of the training.",
+                UserWarning,
+                stacklevel=4,
+            )
+        if labelled.sum() < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least 2 labelled rows, got "
+                f"n_samples={labelled.sum()}."
+            )
+        if targets.n_classes < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least 2 classes to tell apart, got "
+                f"{targets.n_classes} class."
+            )
+        rows = np.flatnonzero(labelled)
+        return TrainingRows(X, targets.take(rows), rows)
+
+    def _known_classes(self, classes: Any, first: bool) -> NDArray[Any] | None:
+        if classes is not None:
+            classes = np.unique(np.asarray(classes))
+        if first:
+            return classes
+        if classes is not None and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"classes={classes.tolist()} is not what the first call of partial_fit "
+                f"fixed: {self.classes_.tolist()}."
+            )
+        return self.classes_
+
+    def _make_net(self, dataset: TrainingRows) -> HashingNet:
+        """Build head, loss and net for a fit."""
+        from sklhash.training.net import HashingNet
+
+        generator = torch.Generator().manual_seed(draw_seed(self.random_state))
+        head = self._make_head(self.n_features_in_)
+        head.reset_parameters(generator)
+        head.standardize.learn(dataset.X)
+        loss = self._make_loss(dataset.targets)
+        loss.on_fit_begin(dataset.targets, self.n_bits, generator)
+        named = {
+            "max_epochs": self.max_epochs,
+            "batch_size": self.batch_size,
+            "lr": self.lr,
+            "lr_factor": _lr_factor(self.lr_schedule),
+            "iterator_train": ShuffledBatches,
+            "iterator_train__generator": generator,
+            "device": resolve_device(self.device),
+            "verbose": self.verbose,
+            **_optimizer_params(self.optimizer, self.weight_decay),
+        }
+        own = self.net_params or {}
+        taken = sorted({"module", "criterion", *named} & set(own))
+        if taken:
+            raise ValueError(
+                f"net_params must not hold {taken}, which {type(self).__name__} sets "
+                "itself; use its own parameters."
+            )
+        return HashingNet(head, loss, **named, **own)
+
+    def _take(self, net: HashingNet, targets: Targets) -> None:
+        """Become the fitted hasher that the trained net makes."""
+        self.net_ = net
+        self.n_bits_ = self.n_bits
+        self.classes_ = targets.classes
+        self.history_ = net.epochs()
+        self.loss_curve_ = [epoch["loss"] for epoch in self.history_]
+        self.n_iter_ = len(self.history_)
+
+
+def resolve_device(device: str | torch.device) -> str:
+    """Return the name of the device that "auto" stands for on this machine."""
+    if device != "auto":
+        return str(torch.device(device))
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def step_factor(epoch: int, max_epochs: int) -> float:
+    """Divide the learning rate by ten in the last fifth of the epochs."""
+    return 0.1 if epoch >= 0.8 * max_epochs else 1.0
+
+
+def cosine_factor(epoch: int, max_epochs: int) -> float:
+    """Let the learning rate fall from its full value towards zero in a half wave."""
+    return 0.5 * (1 + float(np.cos(np.pi * epoch / max_epochs)))
+
+
+def _lr_factor(
+    lr_schedule: str | Callable[[int, int], float] | None,
+) -> Callable[[int, int], float] | None:
+    if isinstance(lr_schedule, str):
+        return {"step": step_factor, "cosine": cosine_factor}[lr_schedule]
+    return lr_schedule
+
+
+def _optimizer_params(optimizer: Any, weight_decay: float) -> dict[str, Any]:
+    """Return the optimizer in the words of skorch."""
+    params = {"optimizer": optimizer, "optimizer__weight_decay": weight_decay}
+    if optimizer == "sgd":
+        params |= {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}
+    elif optimizer in ("adam", "adamw"):
+        names = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        params["optimizer"] = names[optimizer]
+    return params
+
+
+def _document_shared_parameters(cls: type) -> None:
+    """Write the shared parameters, with the class's own defaults, into its docstring."""
+    doc = inspect.cleandoc(cls.__doc__ or "")
+    if "<shared parameters>" in doc:
+        parameters = inspect.signature(cls).parameters
+        defaults = {
+            name: f'"{p.default}"' if isinstance(p.default, str) else p.default
+            for name, p in parameters.items()
+        }
+        shared = SHARED_PARAMETERS.strip().format(**defaults)
+        cls.__doc__ = doc.replace("<shared parameters>", shared)
+
+
+_document_shared_parameters(DeepHasher)

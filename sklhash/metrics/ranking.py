@@ -1,0 +1,248 @@
+"""Retrieval scores of codes, from relevance counted by Hamming distance."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils import check_consistent_length, gen_batches
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sklhash.codes import as_words, check_code_pair
+from sklhash.targets import relevance_labels
+
+__all__ = ["mean_average_precision_score"]
+
+
+@validate_params(
+    {
+        "k": [None, Interval(Integral, 1, None, closed="left")],
+        "ties": [StrOptions({"expected", "index"})],
+        "normalize": [StrOptions({"hits", "relevant", "min"})],
+        "empty": [StrOptions({"zero", "skip", "raise"})],
+        "exclude_self": ["boolean"],
+        "packed": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def mean_average_precision_score(
+    query_codes: ArrayLike,
+    database_codes: ArrayLike,
+    query_y: Any,
+    database_y: Any,
+    *,
+    k: int | None = None,
+    ties: Literal["expected", "index"] = "expected",
+    normalize: Literal["hits", "relevant", "min"] = "hits",
+    empty: Literal["zero", "skip", "raise"] = "zero",
+    exclude_self: bool = False,
+    packed: bool = False,
+) -> float:
+    r"""Mean average precision (mAP) of a Hamming ranking.
+
+    The database is ranked by Hamming distance to each query; an item is relevant if it
+    has the query's class or, with label indicators, at least one of its labels.
+    Average precision is the sum of the precisions at the ranks of the relevant items
+    among the first `k`, divided as `normalize` says. Codes of `n_bits` bits have only
+    ``n_bits + 1`` distances, so ties are the rule, and a score that does not say how
+    they are ordered cannot be compared.
+
+    Parameters
+    ----------
+    query_codes : array-like of shape (n_queries, n_bits) or (n_queries, n_bytes) if \
+            packed
+        Codes of the queries.
+
+    database_codes : array-like of shape (n_database, n_bits) or \
+            (n_database, n_bytes) if packed
+        Codes of the database.
+
+    query_y, database_y : array-like of shape (n,) or {array-like, sparse matrix} of \
+            shape (n, n_labels)
+        Class labels, or label indicators of zeros and ones; both of one kind.
+
+    k : int, default=None
+        How many items of the ranking count (mAP@k); None for all.
+
+    ties : {"expected", "index"}, default="expected"
+        "expected" is the exact expectation over all orders of the items at equal
+        distance, which does not change when the database is shuffled; "index" takes
+        such items in database order, as a stable argsort does.
+
+    normalize : {"hits", "relevant", "min"}, default="hits"
+        What the sum of precisions is divided by: the relevant items found among the
+        first `k` (the habit of hashing papers), all relevant items of the database, or
+        the smaller of `k` and that number. The same for ``k=None``.
+
+    empty : {"zero", "skip", "raise"}, default="zero"
+        What a query without any relevant item in the database does: count 0, be left
+        out of the mean, or raise an error.
+
+    exclude_self : bool, default=False
+        Whether query ``i`` is database item ``i`` and is left out of its own ranking.
+
+    packed : bool, default=False
+        Whether the codes are packed.
+
+    Returns
+    -------
+    score : float
+        mAP between 0 and 1. NaN if every query is skipped.
+
+    Raises
+    ------
+    ValueError
+        If codes or labels are malformed, differ in width, kind or number, `k` is
+        larger than the database, or a query is empty and ``empty="raise"``.
+
+    Warns
+    -----
+    UndefinedMetricWarning
+        If no query has a relevant item in the database.
+
+    Notes
+    -----
+    For a distance with :math:`n` items, :math:`r` of them relevant, behind :math:`N`
+    nearer items with :math:`R` relevant ones, the expected sum of precisions is [1]_
+
+    .. math::
+        \frac{r}{n} \sum_{t=1}^{n}
+        \frac{R + 1 + (t - 1) \frac{r - 1}{n - 1}}{N + t}.
+
+    If `k` cuts a tie, and the divisor is the number of hits, the expectation runs over
+    the hypergeometric number of relevant items above the cut.
+
+    References
+    ----------
+    .. [1] F. McSherry and M. Najork. Computing information retrieval performance
+       measures efficiently in the presence of tied scores. ECIR 2008. K. He, F. Cakir,
+       S. A. Bargal and S. Sclaroff. Hashing as tie-aware learning to rank. CVPR 2018.
+
+    Examples
+    --------
+    >>> from sklhash.metrics import mean_average_precision_score
+    >>> query, query_y = [[0, 0, 0]], ["cat"]
+    >>> database = [[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 1, 1]]
+    >>> database_y = ["cat", "dog", "cat", "dog"]
+    >>> round(mean_average_precision_score(query, database, query_y, database_y), 4)
+    0.9167
+    >>> round(mean_average_precision_score(
+    ...     query, database, query_y, database_y, ties="index"), 4)
+    0.8333
+    """
+    query_codes, database_codes = check_code_pair(
+        query_codes,
+        database_codes,
+        packed=packed,
+        names=("query_codes", "database_codes"),
+    )
+    query_labels, database_labels, multilabel = relevance_labels(query_y, database_y)
+    check_consistent_length(query_codes, query_labels)
+    check_consistent_length(database_codes, database_labels)
+    k = _check_ranking(len(query_codes), len(database_codes), k, exclude_self)
+    precisions, has_relevant = _average_precisions(
+        (as_words(query_codes), as_words(database_codes)),
+        (query_labels, database_labels, multilabel),
+        n_distances=8 * query_codes.shape[1] + 1,
+        k=k,
+        ties=ties,
+        normalize=normalize,
+        exclude_self=exclude_self,
+    )
+    return _mean_over_queries(precisions, has_relevant, empty)
+
+
+def _check_ranking(
+    n_queries: int, n_database: int, k: int | None, exclude_self: bool
+) -> int:
+    """Return how many items of a ranking count."""
+    if n_queries == 0:
+        raise ValueError("query_codes must have at least one row, got none.")
+    if exclude_self and n_queries != n_database:
+        raise ValueError(
+            "exclude_self=True leaves database row i out for query i, which needs as "
+            f"many queries as database rows, got {n_queries} and {n_database}."
+        )
+    n_items = n_database - exclude_self
+    if n_items < 1:
+        raise ValueError(
+            f"There is nothing to rank: database_codes has {n_database} row(s), and "
+            f"exclude_self={exclude_self}."
+        )
+    if k is not None and k > n_items:
+        raise ValueError(
+            f"k must be at most the {n_items} item(s) that a query can retrieve, got "
+            f"k={k}."
+        )
+    return n_items if k is None else k
+
+
+def _average_precisions(
+    codes: tuple[NDArray[np.uint64], NDArray[np.uint64]],
+    labels: tuple[NDArray[np.uint64], NDArray[np.uint64], bool],
+    *,
+    n_distances: int,
+    k: int,
+    ties: str,
+    normalize: str,
+    exclude_self: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Average precision of each query, and whether it has a relevant item."""
+    from sklhash._kernels import ranking as kernels
+
+    queries, database = codes
+    query_labels, database_labels, multilabel = labels
+    divisor = {
+        "hits": kernels.HITS,
+        "relevant": kernels.RELEVANT,
+        "min": kernels.MINIMUM,
+    }[normalize]
+    own_rows = np.arange(len(queries)) if exclude_self else np.full(len(queries), -1)
+    precisions = np.empty(len(queries))
+    has_relevant = np.empty(len(queries), dtype=bool)
+    bytes_a_query = 2 * 8 * n_distances
+    block_rows = int(get_config()["working_memory"] * 2**20) // bytes_a_query
+    for rows in gen_batches(len(queries), max(1, block_rows)):
+        ranking = (
+            queries[rows],
+            database,
+            query_labels[rows],
+            database_labels,
+            multilabel,
+            own_rows[rows],
+        )
+        totals = np.zeros((len(queries[rows]), n_distances), dtype=np.int64)
+        relevant = np.zeros_like(totals)
+        kernels.count_by_distance(*ranking, totals, relevant)
+        has_relevant[rows] = relevant.any(axis=1)
+        counts = (totals, relevant, k, divisor, precisions[rows])
+        if ties == "expected":
+            kernels.expected_average_precision(*counts)
+        else:
+            kernels.average_precision_in_index_order(*ranking, *counts)
+    return precisions, has_relevant
+
+
+def _mean_over_queries(
+    scores: NDArray[np.float64], has_relevant: NDArray[np.bool_], empty: str
+) -> float:
+    """Average over queries; those without a relevant item are treated as `empty` says."""
+    if empty == "raise" and not has_relevant.all():
+        raise ValueError(
+            f"{np.sum(~has_relevant)} of {len(scores)} queries have no relevant item "
+            f"in the database, the first is query {np.argmin(has_relevant)}."
+        )
+    if not has_relevant.any():
+        warnings.warn(
+            "No query has a relevant item in the database: do they share any class? "
+            "(Folds of labels sorted by class do not, unless they are stratified.)",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+        return 0.0 if empty == "zero" else float("nan")
+    return float(np.mean(scores[has_relevant] if empty == "skip" else scores))

@@ -1,0 +1,246 @@
+"""What y means: class ids, label indicators, similarity, relevance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import column_or_1d, gen_batches
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+
+from sklhash.codes import as_words
+
+__all__ = ["Targets", "encode_targets", "relevance_labels"]
+
+
+class Targets:
+    """The labels of rows, one class each or any number of labels each.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        What the columns of the indicator stand for.
+
+    ids : ndarray of shape (n_samples,), dtype=int64, or None
+        Position of each row's class in `classes`; None if multi-label.
+
+    labels : csr_array of shape (n_samples, n_classes) or None
+        Label indicator of zeros and ones; None if each row has one class.
+    """
+
+    def __init__(
+        self,
+        classes: NDArray[Any],
+        *,
+        ids: NDArray[np.int64] | None = None,
+        labels: sparse.csr_array | None = None,
+    ) -> None:
+        self.classes = classes
+        self.ids = ids
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.ids) if self.ids is not None else self.labels.shape[0]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes or labels."""
+        return len(self.classes)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a row may have several labels."""
+        return self.labels is not None
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Mask of shape (n_samples,): the rows with at least one label."""
+        if self.ids is not None:
+            return np.ones(len(self), dtype=bool)
+        return np.diff(self.labels.indptr) > 0
+
+    def take(self, rows: NDArray[Any]) -> Targets:
+        """Return the targets of some rows, chosen by index or mask."""
+        if self.ids is not None:
+            return Targets(self.classes, ids=self.ids[rows])
+        return Targets(self.classes, labels=self.labels[rows])
+
+    def indicator(self, rows: Any = slice(None)) -> NDArray[np.float32]:
+        """Return the label indicator of some rows, shape (n_rows, n_classes)."""
+        if self.ids is None:
+            return self.labels[rows].toarray()
+        ids = self.ids[rows]
+        indicator = np.zeros((len(ids), self.n_classes), dtype=np.float32)
+        indicator[np.arange(len(ids)), ids] = 1
+        return indicator
+
+    def relevance(
+        self, rows: Any = slice(None), columns: Any = slice(None)
+    ) -> NDArray[np.int64]:
+        """Count the labels that rows share with other rows, (n_rows, n_columns)."""
+        if self.ids is not None:
+            return (self.ids[rows][:, None] == self.ids[columns]).astype(np.int64)
+        shared = self.labels[rows] @ self.labels[columns].T
+        return shared.toarray().astype(np.int64)
+
+    def similarity(
+        self, rows: Any = slice(None), columns: Any = slice(None)
+    ) -> NDArray[np.bool_]:
+        """Tell which rows share a label with which, (n_rows, n_columns)."""
+        return self.relevance(rows, columns) > 0
+
+
+def encode_targets(y: Any, *, classes: NDArray[Any] | None = None) -> Targets:
+    """Read `y` as classes or labels.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+            (n_samples, n_labels)
+        A vector of class labels, or a label indicator of zeros and ones, where a row
+        of zeros has no label. A column vector is ravelled with a warning.
+
+    classes : ndarray, default=None
+        The classes to encode by; None takes those that `y` has.
+
+    Returns
+    -------
+    targets : Targets
+
+    Raises
+    ------
+    ValueError
+        If a label is missing or not among `classes`, or `y` is neither a vector of
+        classes nor an indicator.
+    """
+    y = _as_labels(y)
+    if y.ndim == 2:
+        return _encode_indicator(y, classes)
+    present = np.unique(y)
+    if classes is None:
+        classes = present
+    unseen = ~_is_in(present, classes)
+    if unseen.any():
+        raise ValueError(
+            f"y has labels {present[unseen].tolist()} that are not among the classes "
+            f"{classes.tolist()}."
+        )
+    return Targets(classes, ids=np.searchsorted(classes, y))
+
+
+def relevance_labels(
+    query_y: Any, database_y: Any
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], bool]:
+    """Encode two sets of labels so that a compiled loop can tell what is relevant.
+
+    Returns
+    -------
+    query_labels : ndarray of shape (n_queries, n_words), dtype=uint64
+    database_labels : ndarray of shape (n_database, n_words), dtype=uint64
+    multilabel : bool
+        If False there is one word a row, the class, and equal words are relevant; if
+        True a row is a set of bits, and rows with a bit in common are relevant.
+    """
+    query_y, database_y = _as_labels(query_y), _as_labels(database_y)
+    if query_y.ndim != database_y.ndim:
+        raise ValueError(
+            "query_y and database_y must be labels of one kind, got "
+            f"{_kind(query_y)} and {_kind(database_y)}."
+        )
+    if query_y.ndim == 2:
+        if query_y.shape[1] != database_y.shape[1]:
+            raise ValueError(
+                "query_y and database_y must be indicators of the same labels, got "
+                f"{query_y.shape[1]} and {database_y.shape[1]} columns."
+            )
+        return _label_words(query_y), _label_words(database_y), True
+    classes = unique_labels(query_y, database_y)
+    query_ids, database_ids = (
+        np.searchsorted(classes, y).astype(np.uint64)[:, None]
+        for y in (query_y, database_y)
+    )
+    return query_ids, database_ids, False
+
+
+def _as_labels(y: Any) -> Any:
+    """Return `y` as a vector of classes or a CSR indicator."""
+    if y is None:
+        raise ValueError("y must be class labels or a label indicator, got None.")
+    if sparse.issparse(y):
+        return _as_indicator(sparse.csr_array(y))
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    if y.ndim == 2:
+        return _as_indicator(y)
+    if y.ndim != 1:
+        raise ValueError(
+            "y must be a vector of classes or an indicator (n_samples, n_labels), got "
+            f"an array of shape {y.shape}."
+        )
+    _refuse_missing(y)
+    check_classification_targets(y)
+    try:
+        np.unique(y)
+    except TypeError as error:
+        raise ValueError(f"y mixes labels that do not compare: {error}.") from error
+    return y
+
+
+def _as_indicator(y: Any) -> sparse.csr_array:
+    values = y.data if sparse.issparse(y) else y
+    if values.dtype.kind not in "buif" or not np.isin(values, (0, 1)).all():
+        raise ValueError(
+            "A two-dimensional y must be a label indicator of zeros and ones, got "
+            f"dtype {values.dtype} and values such as {values.ravel()[:5].tolist()}."
+        )
+    y = sparse.csr_array(y, dtype=np.float32)
+    y.sum_duplicates()
+    y.eliminate_zeros()
+    return y
+
+
+def _encode_indicator(
+    y: sparse.csr_array, classes: NDArray[Any] | None
+) -> Targets:
+    if classes is None:
+        classes = np.arange(y.shape[1])
+    if len(classes) != y.shape[1]:
+        raise ValueError(
+            f"y must be an indicator of {len(classes)} labels, got {y.shape[1]} columns."
+        )
+    return Targets(classes, labels=y)
+
+
+def _is_in(present: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.bool_]:
+    unique_labels(present, classes)
+    return np.isin(present, classes)
+
+
+def _refuse_missing(y: NDArray[Any]) -> None:
+    if y.dtype.kind == "f":
+        missing = np.isnan(y)
+    elif y.dtype.kind == "O":
+        missing = np.array(
+            [v is None or is_pandas_na(v) or is_scalar_nan(v) for v in y], dtype=bool
+        )
+    else:
+        return
+    if missing.any():
+        row = int(np.argmax(missing))
+        raise ValueError(f"Input y contains NaN or None: {y[row]!r} in row {row}.")
+
+
+def _label_words(y: sparse.csr_array) -> NDArray[np.uint64]:
+    blocks = [
+        np.packbits(y[rows].toarray() > 0, axis=1, bitorder="little")
+        for rows in gen_batches(y.shape[0], 1 << 14)
+    ]
+    return as_words(np.concatenate(blocks))
+
+
+def _kind(y: Any) -> str:
+    return "a label indicator" if y.ndim == 2 else "a vector of classes"

@@ -1,0 +1,1 @@
+"""The torch side: heads, batches and the net that trains them."""

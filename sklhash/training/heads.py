@@ -1,0 +1,136 @@
+"""Heads: from features to real-valued codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklhash.training.batches import float32_blocks, float32_rows
+
+__all__ = ["HashHead", "RowwiseLinear", "Standardize", "rowwise_linear"]
+
+NARROWEST_OUTPUT = 16
+
+
+def rowwise_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Apply a linear map such that a row's result does not depend on its place.
+
+    Matrix products of few columns take another path through BLAS, where the last digits
+    change with the row's place in the block; zero columns keep them off it. With that,
+    and blocks of constant height, a row has the same code alone and in any batch.
+    """
+    missing = NARROWEST_OUTPUT - weight.shape[0]
+    if missing <= 0:
+        return F.linear(x, weight, bias)
+    y = F.linear(x, F.pad(weight, (0, 0, 0, missing)))[:, : weight.shape[0]]
+    return y if bias is None else y + bias
+
+
+class RowwiseLinear(nn.Linear):
+    """A linear layer that leaves torch's global generator alone.
+
+    Its weights are undefined until :meth:`HashHead.reset_parameters` draws them.
+    """
+
+    def reset_parameters(self) -> None:
+        """Draw nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to rows."""
+        if self.training:
+            return super().forward(x)
+        return rowwise_linear(x, self.weight, self.bias)
+
+
+class Standardize(nn.Module):
+    """Centre the features and divide them by one number, both learnt from data.
+
+    One number for all features: it takes the scale of the input away and leaves the
+    proportions, on which distances rest, as they are.
+    """
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(()))
+
+    def learn(self, X: Any) -> None:
+        """Take mean and scale from the rows of `X`, in one pass over blocks."""
+        n_rows, n_features = X.shape
+        origin = float32_rows(X, slice(0, 1024)).mean(axis=0, dtype=np.float64)
+        total, squares = np.zeros(n_features), np.zeros(n_features)
+        for _, block in float32_blocks(X, 1024):
+            centred = block - origin
+            total += centred.sum(axis=0)
+            squares += np.square(centred).sum(axis=0)
+        shift = total / n_rows
+        variance = (squares / n_rows - np.square(shift)).mean()
+        self.mean.copy_(torch.from_numpy(origin + shift))
+        self.scale.fill_(np.sqrt(variance) if variance > 0 else 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to rows."""
+        return (x - self.mean) / self.scale
+
+
+class HashHead(nn.Module):
+    """Features to real-valued codes: standardise, hidden layers, a linear layer.
+
+    Parameters
+    ----------
+    n_features : int
+        Width of the input.
+
+    n_bits : int
+        Width of the output.
+
+    hidden_layer_sizes : sequence of int, default=()
+        Widths of the hidden layers, each followed by a ReLU.
+
+    batch_norm : bool, default=False
+        Whether the output is batch-normalised. The last layer then has no bias.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_bits: int,
+        hidden_layer_sizes: Sequence[int] = (),
+        *,
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.standardize = Standardize(n_features)
+        widths = [n_features, *hidden_layer_sizes]
+        self.hidden = nn.Sequential()
+        for width_in, width_out in pairwise(widths):
+            self.hidden.append(RowwiseLinear(width_in, width_out))
+            self.hidden.append(nn.ReLU())
+        self.hash = RowwiseLinear(widths[-1], n_bits, bias=not batch_norm)
+        self.norm = nn.BatchNorm1d(n_bits) if batch_norm else nn.Identity()
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw the weights: He for hidden layers, N(0, 0.01^2) for the last one."""
+        for layer in self.hidden:
+            if isinstance(layer, RowwiseLinear):
+                nn.init.kaiming_normal_(
+                    layer.weight, nonlinearity="relu", generator=generator
+                )
+                nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.hash.weight, std=0.01, generator=generator)
+        if self.hash.bias is not None:
+            nn.init.zeros_(self.hash.bias)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the output before batch normalisation."""
+        return self.hash(self.hidden(self.standardize(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the real-valued code, shape (n, n_bits)."""
+        return self.norm(self.project(x))

@@ -1,0 +1,147 @@
+"""HashingNet: the skorch net under every deep hasher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PrintLog
+from skorch.utils import to_device
+from torch import Tensor
+
+__all__ = ["HashingNet"]
+
+
+class HashingNet(NeuralNet):
+    """A skorch net that trains a head with a :class:`~sklhash.hashers.deep.HashLoss`.
+
+    It differs from its base in that nothing is split off for validation, batches are
+    slices of arrays, losses are added up on the device and read once an epoch, and
+    Ctrl-C is not swallowed.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The head.
+
+    criterion : HashLoss
+        The loss.
+
+    lr_factor : callable or None
+        ``lr_factor(epoch, max_epochs)`` is what the learning rate is multiplied by.
+
+    **kwargs : dict
+        As for :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        criterion: torch.nn.Module,
+        *,
+        lr_factor: Callable[[int, int], float] | None = None,
+        train_split: Any = None,
+        predict_nonlinearity: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            module,
+            criterion,
+            train_split=train_split,
+            predict_nonlinearity=predict_nonlinearity,
+            **kwargs,
+        )
+        self.lr_factor = lr_factor
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def partial_fit(self, X: Any, y: Any = None, **fit_params: Any) -> HashingNet:
+        """Train for `max_epochs`, or `epochs` if given, and let Ctrl-C through."""
+        if not self.initialized_:
+            self.initialize()
+        fit_params.pop("_routing_method", None)
+        self.notify("on_train_begin", X=X, y=y)
+        self.fit_loop(X, y, **fit_params)
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def train_on(self, X: Any, lr: float) -> None:
+        """Go on for one epoch at a constant learning rate."""
+        if not self.initialized_:
+            self.initialize()
+        self.lr_factor = None
+        for group in self.optimizer_.param_groups:
+            group["lr"] = lr
+        self.partial_fit(X, epochs=1)
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """Return the history as one plain dict an epoch."""
+        names = {"train_loss": "loss", "dur": "seconds"}
+        left_out = {"batches", "train_batch_count", "train_loss_best"}
+        return [
+            {names.get(key, key): row[key] for key in row if key not in left_out}
+            for row in self.history
+        ]
+
+    def run_single_epoch(
+        self,
+        iterator: Iterable[Any] | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., Any],
+        **fit_params: Any,
+    ) -> None:
+        """Run one epoch; its mean loss over rows is recorded as ``{prefix}_loss``."""
+        if iterator is None:
+            return
+        loss_sum: Any = 0.0
+        n_rows = n_batches = 0
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            loss_sum = loss_sum + step["loss"].detach() * len(batch[0])
+            n_rows += len(batch[0])
+            n_batches += 1
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        self.history.record(f"{prefix}_loss", float(loss_sum) / n_rows)
+        self.history.record(f"{prefix}_batch_count", n_batches)
+
+    def get_loss(
+        self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Return the loss of a batch from the head's output, labels and row numbers."""
+        y, index = to_device(y_true, self.device)
+        return self.criterion_(y_pred, y, index)
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Open a line of the history, set the learning rate, tell the loss."""
+        super().on_epoch_begin(net, **kwargs)
+        epoch = len(self.history) - 1
+        if self.lr_factor is not None:
+            factor = self.lr_factor(epoch, self.max_epochs)
+            for group in self.optimizer_.param_groups:
+                group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+        self.criterion_.on_epoch_begin(epoch, self.max_epochs)
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Tell the loss, and record what it has to say."""
+        super().on_epoch_end(net, **kwargs)
+        self.criterion_.on_epoch_end()
+        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+        for name, value in self.criterion_.log().items():
+            self.history.record(name, value)
+
+    def project(
+        self, block: NDArray[np.float32], module: Callable[[Tensor], Tensor]
+    ) -> NDArray[np.float32]:
+        """Apply a part of the fitted module to a block of rows, in evaluation mode."""
+        self.module_.eval()
+        with torch.inference_mode():
+            x = torch.from_numpy(block).to(self.device)
+            return module(x).float().cpu().numpy()
