@@ -136,7 +136,7 @@ def hamming_distances(
     distances = np.zeros((len(A), len(B)), dtype=np.int32)
     bytes_a_row = max(1, 9 * len(B))
     rows = max(1, int(get_config()["working_memory"] * 2**20) // bytes_a_row)
-    for block in gen_batches(len(A), rows):
+    for block in gen_batches(max(1, len(A)), rows):
         for a, b in zip(A[block].T, B.T, strict=True):
             distances[block] += np.bitwise_count(a[:, None] ^ b)
     return distances

@@ -237,7 +237,7 @@ def _refuse_missing(y: NDArray[Any]) -> None:
 def _label_words(y: sparse.csr_array) -> NDArray[np.uint64]:
     blocks = [
         np.packbits(y[rows].toarray() > 0, axis=1, bitorder="little")
-        for rows in gen_batches(y.shape[0], 1 << 14)
+        for rows in gen_batches(max(1, y.shape[0]), 1 << 14)
     ]
     return as_words(np.concatenate(blocks))
 

@@ -1,0 +1,154 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.exceptions import DataConversionWarning
+
+from sklhash.targets import encode_targets, relevance_labels
+
+INDICATOR = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [0, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["b", "a", "b", "c"],
+        np.array(["b", "a", "b", "c"], dtype=object),
+        pd.Series(["b", "a", "b", "c"]),
+        pd.Categorical(["b", "a", "b", "c"]),
+    ],
+)
+def test_classes_of_any_kind(y):
+    targets = encode_targets(y)
+    assert targets.classes.tolist() == ["a", "b", "c"]
+    assert targets.ids.tolist() == [1, 0, 1, 2]
+    assert not targets.multilabel
+    assert targets.labelled.all()
+    np.testing.assert_array_equal(targets.indicator(), np.eye(3)[[1, 0, 1, 2]])
+
+
+@pytest.mark.parametrize("y", [[True, False], [7, -3], [2.0, 1.0], np.array([1, 0], "u1")])
+def test_numbers_and_bools_are_classes(y):
+    assert encode_targets(y).ids.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.asarray,
+        lambda y: y.tolist(),
+        lambda y: y.astype(bool),
+        lambda y: y.astype(float),
+        pd.DataFrame,
+        sparse.csr_array,
+        sparse.csc_matrix,
+        lambda y: sparse.coo_array(y.astype(bool)),
+    ],
+)
+def test_indicators_of_any_kind(convert):
+    targets = encode_targets(convert(INDICATOR))
+    assert targets.multilabel
+    assert targets.classes.tolist() == [0, 1, 2]
+    assert targets.labelled.tolist() == [True, False, True, True]
+    np.testing.assert_array_equal(targets.indicator(), INDICATOR)
+    assert targets.indicator().dtype == np.float32
+
+
+def test_explicit_zeros_are_no_labels():
+    y = sparse.csr_array(np.eye(3))
+    y.data[1] = 0
+    assert encode_targets(y).labelled.tolist() == [True, False, True]
+
+
+def test_a_column_vector_is_ravelled_with_a_warning():
+    with pytest.warns(DataConversionWarning, match="column-vector y was passed"):
+        targets = encode_targets(np.array([[3], [1]]))
+    assert targets.ids.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, "got None"),
+        ([0.0, np.nan], r"NaN or None: .*nan.* in row 1"),
+        (["a", None], r"NaN or None: None in row 1"),
+        (np.array(["a", np.nan], dtype=object), "NaN or None"),
+        (pd.Series([1, None, 2], dtype="Int64"), "NaN or None"),
+        ([0.5, 1.2], "Unknown label type"),
+        (np.array([1, "a"], dtype=object), "(?i)mix|compare|unknown label type"),
+        ([[0, 2], [1, 0]], "indicator of zeros and ones"),
+        ([[0, np.nan], [1, 0]], "indicator of zeros and ones"),
+        ([["a", "b"], ["b", "a"]], "indicator of zeros and ones"),
+        (sparse.csr_array([[0, 3.0]]), "indicator of zeros and ones"),
+        (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
+    ],
+)
+def test_what_is_no_labels_is_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        encode_targets(y)
+
+
+def test_known_classes_fix_the_encoding():
+    classes = np.array(["a", "b", "c"])
+    assert encode_targets(["c", "a"], classes=classes).ids.tolist() == [2, 0]
+    with pytest.raises(ValueError, match=r"labels \['d'\] that are not among"):
+        encode_targets(["c", "d"], classes=classes)
+    with pytest.raises(ValueError, match="Mix of label input types"):
+        encode_targets([0, 1], classes=classes)
+    with pytest.raises(ValueError, match="indicator of 2 labels, got 3 columns"):
+        encode_targets(INDICATOR, classes=np.arange(2))
+
+
+@pytest.mark.parametrize("y", [np.array([2, 0, 1, 2]), INDICATOR])
+def test_relevance_and_similarity_come_from_shared_labels(y):
+    targets = encode_targets(y)
+    indicator = targets.indicator()
+    shared = indicator @ indicator.T
+    np.testing.assert_array_equal(targets.relevance(), shared)
+    np.testing.assert_array_equal(targets.similarity(), shared > 0)
+    rows, columns = np.array([1, 3]), np.array([0, 2, 3])
+    np.testing.assert_array_equal(
+        targets.relevance(rows, columns), shared[np.ix_(rows, columns)]
+    )
+
+
+@pytest.mark.parametrize("y", [np.array([2, 0, 1, 2]), INDICATOR])
+def test_take_chooses_rows(y):
+    targets = encode_targets(y)
+    rows = np.array([3, 0])
+    np.testing.assert_array_equal(targets.take(rows).indicator(), targets.indicator(rows))
+    assert len(targets.take(rows)) == 2
+
+
+def test_relevance_labels_of_classes():
+    query, database, multilabel = relevance_labels(["x", "b"], ["a", "b", "x"])
+    assert not multilabel
+    np.testing.assert_array_equal(
+        query == database.T, [[False, False, True], [False, True, False]]
+    )
+
+
+@pytest.mark.parametrize("n_labels", [2, 64, 65, 200])
+def test_relevance_labels_of_indicators(n_labels):
+    rng = np.random.default_rng(0)
+    y = (rng.random((20, n_labels)) < 2 / n_labels).astype(int)
+    words, other, multilabel = relevance_labels(y, sparse.csr_array(y))
+    assert multilabel
+    np.testing.assert_array_equal(words, other)
+    np.testing.assert_array_equal(
+        (words[:, None] & words[None]).any(axis=2), y @ y.T > 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("query_y", "database_y", "message"),
+    [
+        ([0, 1], INDICATOR, "one kind, got a vector of classes and a label indicator"),
+        (INDICATOR[:, :2], INDICATOR, "got 2 and 3 columns"),
+        ([0, 1], ["a", "b"], "Mix of label input types"),
+        ([0, 1], None, "got None"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(query_y, database_y, message):
+    with pytest.raises(ValueError, match=message):
+        relevance_labels(query_y, database_y)
