@@ -221,8 +221,9 @@ def check_bits(codes: Any, *, name: str = "codes") -> NDArray[np.uint8]:
     if wrong.any():
         row, bit = np.argwhere(wrong)[0]
         raise ValueError(
-            f"{name} must hold zeros and ones only, got {codes[row, bit]} in row {row}, "
-            f"bit {bit}. Real values and codes of -1 and +1 become bits by `> 0`."
+            f"{name} must hold zeros and ones only, got {codes[row, bit]} in "
+            f"row {row}, bit {bit}. Real values and codes of -1 and +1 become bits by "
+            "`> 0`."
         )
     return codes.astype(np.uint8, copy=False)
 
@@ -251,9 +252,7 @@ def check_packed(
     return packed
 
 
-def check_codes(
-    codes: Any, *, packed: bool, name: str = "codes"
-) -> NDArray[np.uint8]:
+def check_codes(codes: Any, *, packed: bool, name: str = "codes") -> NDArray[np.uint8]:
     """Return codes, given as bits or packed, as packed codes."""
     if packed:
         return check_packed(codes, name=name)
@@ -264,7 +263,10 @@ def check_code_pair(
     a: Any, b: Any, *, packed: bool, names: tuple[str, str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return two sets of codes of the same width as packed codes."""
-    widths = [_as_matrix(codes, name).shape[1] for codes, name in zip((a, b), names)]
+    widths = [
+        _as_matrix(codes, name).shape[1]
+        for codes, name in zip((a, b), names, strict=True)
+    ]
     if widths[0] != widths[1]:
         unit = "bytes" if packed else "bits"
         raise ValueError(

@@ -24,26 +24,25 @@ class Targets:
     classes : ndarray of shape (n_classes,)
         What the columns of the indicator stand for.
 
-    ids : ndarray of shape (n_samples,), dtype=int64, or None
-        Position of each row's class in `classes`; None if multi-label.
+    labels : csr_array of shape (n_samples, n_classes), dtype=float32
+        Label indicator of zeros and ones.
 
-    labels : csr_array of shape (n_samples, n_classes) or None
-        Label indicator of zeros and ones; None if each row has one class.
+    ids : ndarray of shape (n_samples,), dtype=int64, or None
+        Column of each row's one class; None if multi-label.
     """
 
     def __init__(
         self,
         classes: NDArray[Any],
-        *,
+        labels: sparse.csr_array,
         ids: NDArray[np.int64] | None = None,
-        labels: sparse.csr_array | None = None,
     ) -> None:
         self.classes = classes
-        self.ids = ids
         self.labels = labels
+        self.ids = ids
 
     def __len__(self) -> int:
-        return len(self.ids) if self.ids is not None else self.labels.shape[0]
+        return self.labels.shape[0]
 
     @property
     def n_classes(self) -> int:
@@ -53,20 +52,17 @@ class Targets:
     @property
     def multilabel(self) -> bool:
         """Whether a row may have several labels."""
-        return self.labels is not None
+        return self.ids is None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """Mask of shape (n_samples,): the rows with at least one label."""
-        if self.ids is not None:
-            return np.ones(len(self), dtype=bool)
         return np.diff(self.labels.indptr) > 0
 
     def take(self, rows: NDArray[Any]) -> Targets:
         """Return the targets of some rows, chosen by index or mask."""
-        if self.ids is not None:
-            return Targets(self.classes, ids=self.ids[rows])
-        return Targets(self.classes, labels=self.labels[rows])
+        ids = None if self.ids is None else self.ids[rows]
+        return Targets(self.classes, self.labels[rows], ids)
 
     def indicator(self, rows: Any = slice(None)) -> NDArray[np.float32]:
         """Return the label indicator of some rows, shape (n_rows, n_classes)."""
@@ -81,8 +77,6 @@ class Targets:
         self, rows: Any = slice(None), columns: Any = slice(None)
     ) -> NDArray[np.int64]:
         """Count the labels that rows share with other rows, (n_rows, n_columns)."""
-        if self.ids is not None:
-            return (self.ids[rows][:, None] == self.ids[columns]).astype(np.int64)
         shared = self.labels[rows] @ self.labels[columns].T
         return shared.toarray().astype(np.int64)
 
@@ -128,7 +122,12 @@ def encode_targets(y: Any, *, classes: NDArray[Any] | None = None) -> Targets:
             f"y has labels {present[unseen].tolist()} that are not among the classes "
             f"{classes.tolist()}."
         )
-    return Targets(classes, ids=np.searchsorted(classes, y))
+    ids = np.searchsorted(classes, y)
+    ones = np.ones(len(ids), dtype=np.float32)
+    labels = sparse.csr_array(
+        (ones, ids, np.arange(len(ids) + 1)), shape=(len(ids), len(classes))
+    )
+    return Targets(classes, labels, ids)
 
 
 def relevance_labels(
@@ -203,16 +202,15 @@ def _as_indicator(y: Any) -> sparse.csr_array:
     return y
 
 
-def _encode_indicator(
-    y: sparse.csr_array, classes: NDArray[Any] | None
-) -> Targets:
+def _encode_indicator(y: sparse.csr_array, classes: NDArray[Any] | None) -> Targets:
     if classes is None:
         classes = np.arange(y.shape[1])
     if len(classes) != y.shape[1]:
         raise ValueError(
-            f"y must be an indicator of {len(classes)} labels, got {y.shape[1]} columns."
+            f"y must be an indicator of {len(classes)} labels, got {y.shape[1]} "
+            "columns."
         )
-    return Targets(classes, labels=y)
+    return Targets(classes, y)
 
 
 def _is_in(present: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.bool_]:

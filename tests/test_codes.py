@@ -15,7 +15,9 @@ WIDTHS = [1, 7, 8, 12, 48, 64, 100, 130]
 
 
 def random_bits(n_samples, n_bits, seed=0):
-    return np.random.default_rng(seed).integers(2, size=(n_samples, n_bits)).astype("u1")
+    return (
+        np.random.default_rng(seed).integers(2, size=(n_samples, n_bits)).astype("u1")
+    )
 
 
 @pytest.mark.parametrize("n_bits", WIDTHS)
@@ -105,7 +107,9 @@ def test_padding_bits_depend_on_the_bitorder():
         unpack_codes([[128]], 1, bitorder="little")
 
 
-@pytest.mark.parametrize("function", [pack_codes, lambda c, **k: unpack_codes(c, 8, **k)])
+@pytest.mark.parametrize(
+    "function", [pack_codes, lambda c, **k: unpack_codes(c, 8, **k)]
+)
 def test_unknown_bitorder_is_refused(function):
     with pytest.raises(ValueError, match="'little' or 'big', got 'middle'"):
         function([[1]], bitorder="middle")
@@ -131,8 +135,12 @@ def test_distances_are_those_of_scipy(n_bits):
 
 
 @given(
-    hnp.arrays(np.uint8, st.tuples(st.integers(0, 6), st.just(70)), elements=st.integers(0, 1)),
-    hnp.arrays(np.uint8, st.tuples(st.integers(0, 6), st.just(70)), elements=st.integers(0, 1)),
+    hnp.arrays(
+        np.uint8, st.tuples(st.integers(0, 6), st.just(70)), elements=st.integers(0, 1)
+    ),
+    hnp.arrays(
+        np.uint8, st.tuples(st.integers(0, 6), st.just(70)), elements=st.integers(0, 1)
+    ),
 )
 def test_distances_are_counts_of_differing_bits(a, b):
     expected = (a[:, None, :] != b[None, :, :]).sum(axis=2)

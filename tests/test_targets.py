@@ -27,7 +27,9 @@ def test_classes_of_any_kind(y):
     np.testing.assert_array_equal(targets.indicator(), np.eye(3)[[1, 0, 1, 2]])
 
 
-@pytest.mark.parametrize("y", [[True, False], [7, -3], [2.0, 1.0], np.array([1, 0], "u1")])
+@pytest.mark.parametrize(
+    "y", [[True, False], [7, -3], [2.0, 1.0], np.array([1, 0], "u1")]
+)
 def test_numbers_and_bools_are_classes(y):
     assert encode_targets(y).ids.tolist() == [1, 0]
 
@@ -116,7 +118,9 @@ def test_relevance_and_similarity_come_from_shared_labels(y):
 def test_take_chooses_rows(y):
     targets = encode_targets(y)
     rows = np.array([3, 0])
-    np.testing.assert_array_equal(targets.take(rows).indicator(), targets.indicator(rows))
+    np.testing.assert_array_equal(
+        targets.take(rows).indicator(), targets.indicator(rows)
+    )
     assert len(targets.take(rows)) == 2
 
 

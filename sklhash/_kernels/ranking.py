@@ -78,7 +78,13 @@ def expected_average_precision(totals, relevant, k, normalize, scores):
             scores[q] = _divided(precision_sum, hits, all_relevant, k, normalize)
         elif normalize == HITS:
             scores[q] = _expected_over_hits(
-                totals[q, cut], relevant[q, cut], items, hits, precision_sum, k, harmonic
+                totals[q, cut],
+                relevant[q, cut],
+                items,
+                hits,
+                precision_sum,
+                k,
+                harmonic,
             )
         else:
             precision_sum += _tied_precisions(

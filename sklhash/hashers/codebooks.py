@@ -58,8 +58,8 @@ def check_codebook(codebook: Any, n_classes: int, n_bits: int) -> Codebook:
     codebook = np.asarray(codebook)
     if codebook.shape != (n_classes, n_bits):
         raise ValueError(
-            f"codebook must have shape (n_classes, n_bits) = {(n_classes, n_bits)}, got "
-            f"{codebook.shape}."
+            f"codebook must have shape (n_classes, n_bits) = {(n_classes, n_bits)}, "
+            f"got {codebook.shape}."
         )
     if codebook.dtype.kind not in "uif" or not np.isin(codebook, (-1, 1)).all():
         raise ValueError(
@@ -113,28 +113,23 @@ def _maxhd(n_classes: int, n_bits: int, rng: np.random.Generator) -> Codebook:
     of the bits. The share begins at 0.61 and falls by 0.01 after every 10,000 refusals.
     """
     taken = np.empty((n_classes, n_bits), dtype=np.uint8)
-    n_taken = refused = 0
-    percent = 61
+    n_taken = n_refused = 0
     while n_taken < n_classes:
-        candidates = rng.integers(2, size=(1000, n_bits), dtype=np.uint8)
-        nearest = _nearest_distances(candidates, taken[:n_taken])
-        for i, candidate in enumerate(candidates):
-            if 100 * nearest[i] >= percent * n_bits:
-                taken[n_taken] = candidate
-                n_taken += 1
-                if n_taken == n_classes:
-                    break
-                to_candidate = (candidates != candidate).sum(axis=1)
-                nearest = np.minimum(nearest, to_candidate)
-                continue
-            refused += 1
-            if refused % 10_000 == 0:
-                percent -= 1
+        percent = 61 - n_refused // 10_000
         if percent < 20:
             raise ValueError(
-                f"codebook='maxhd' found no {n_classes} codewords of {n_bits} bits that "
-                "differ in a fifth of them: use more bits, or 'bernoulli'."
+                f"codebook='maxhd' found no {n_classes} codewords of {n_bits} bits "
+                "that differ in a fifth of them: use more bits, or 'bernoulli'."
             )
+        candidates = rng.integers(2, size=(1000, n_bits), dtype=np.uint8)
+        nearest = _nearest_distances(candidates, taken[:n_taken])
+        n_refused += len(candidates)
+        while n_taken < n_classes and (nearest * 100 >= percent * n_bits).any():
+            candidate = candidates[np.argmax(nearest * 100 >= percent * n_bits)]
+            taken[n_taken] = candidate
+            n_taken += 1
+            n_refused -= 1
+            nearest = np.minimum(nearest, (candidates != candidate).sum(axis=1))
     return rng.permutation(_signs(taken))
 
 
@@ -142,13 +137,16 @@ def _nearest_distances(
     candidates: NDArray[np.uint8], taken: NDArray[np.uint8]
 ) -> NDArray[np.int64]:
     """Distance of each candidate to the nearest codeword taken."""
-    nearest = np.full(len(candidates), candidates.shape[1], dtype=np.int64)
-    words, taken_words = as_words(pack_codes(candidates)), as_words(pack_codes(taken))
-    for i, word in enumerate(words):
-        if len(taken):
-            distances = np.bitwise_count(taken_words ^ word).sum(axis=1)
-            nearest[i] = distances.min()
-    return nearest
+    if len(taken) == 0:
+        return np.full(len(candidates), candidates.shape[1])
+    taken_words = as_words(pack_codes(taken))
+    return np.array(
+        [
+            np.bitwise_count(taken_words ^ word).sum(axis=1).min()
+            for word in as_words(pack_codes(candidates))
+        ],
+        dtype=np.int64,
+    )
 
 
 def _without_constant_bits(codebook: Codebook, rng: np.random.Generator) -> Codebook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["DeepHasher", "HashLoss"]
 
 
-class HashLoss(nn.Module):
+class HashLoss(nn.Module, ABC):
     """Base of the losses that deep hashers train with.
 
     Only `forward` has to be written. State per row or per step belongs into
@@ -239,8 +239,8 @@ class DeepHasher(BaseHasher):
     def _make_loss(self, targets: Targets) -> HashLoss:
         """Return the method's loss for these targets."""
 
-    def _make_head(self, n_features: int) -> nn.Module:
-        """Return the method's head, with ``reset_parameters(generator)``."""
+    def _make_head(self, n_features: int) -> HashHead:
+        """Return the method's head."""
         return HashHead(n_features, self.n_bits, self.hidden_layer_sizes)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -332,33 +332,32 @@ class DeepHasher(BaseHasher):
         """Check the input and return the rows to train on."""
         if y is None:
             raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the "
-                "target y is None."
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None."
             )
         X = self._check_X(X, reset=first)
         check_consistent_length(X, y)
         targets = encode_targets(y, classes=self._known_classes(classes, first))
-        labelled = targets.labelled
-        if not labelled.all():
-            if not labelled.any():
-                raise ValueError("No row of y has a label: there is nothing to learn.")
-            warnings.warn(
-                f"{np.sum(~labelled)} of {len(labelled)} rows have no label and are left "
-                "out of the training.",
-                UserWarning,
-                stacklevel=4,
-            )
-        if labelled.sum() < 2:
+        rows = np.flatnonzero(targets.labelled)
+        if len(rows) == 0:
+            raise ValueError("No row of y has a label: there is nothing to learn.")
+        if len(rows) == 1:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 labelled rows, got "
-                f"n_samples={labelled.sum()}."
+                "n_samples=1."
             )
         if targets.n_classes < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 classes to tell apart, got "
                 f"{targets.n_classes} class."
             )
-        rows = np.flatnonzero(labelled)
+        if len(rows) < len(targets):
+            warnings.warn(
+                f"{len(targets) - len(rows)} of {len(targets)} rows have no label and "
+                "are left out of the training.",
+                UserWarning,
+                stacklevel=4,
+            )
         return TrainingRows(X, targets.take(rows), rows)
 
     def _known_classes(self, classes: Any, first: bool) -> NDArray[Any] | None:
@@ -452,7 +451,7 @@ def _optimizer_params(optimizer: Any, weight_decay: float) -> dict[str, Any]:
 
 
 def _document_shared_parameters(cls: type) -> None:
-    """Write the shared parameters, with the class's own defaults, into its docstring."""
+    """Write the shared parameters, with the class's defaults, into its docstring."""
     doc = inspect.cleandoc(cls.__doc__ or "")
     if "<shared parameters>" in doc:
         parameters = inspect.signature(cls).parameters

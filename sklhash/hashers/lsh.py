@@ -154,7 +154,6 @@ class LSH(BaseHasher):
         self.n_samples_seen_ = n_seen
 
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        centred = block - self.center_.astype(np.float32)
-        return rowwise_linear(
-            torch.from_numpy(centred), torch.from_numpy(self.components_)
-        ).numpy()
+        centred = torch.from_numpy(block - self.center_.astype(np.float32))
+        components = np.require(self.components_, requirements=["W"])
+        return rowwise_linear(centred, torch.from_numpy(components)).numpy()

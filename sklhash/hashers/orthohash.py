@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -58,19 +59,18 @@ class OrthoHashLoss(HashLoss):
     ) -> None:
         """Draw the codebook, or take the one that was given."""
         if isinstance(self._method, str):
-            seed = torch.randint(2**62, (), generator=generator).item()
-            rng = np.random.default_rng(seed)
+            seed = torch.randint(2**62, (), generator=generator)
+            rng = np.random.default_rng(int(seed))
             codebook = make_codebook(self._method, targets.n_classes, n_bits, rng)
         else:
             codebook = check_codebook(self._method, targets.n_classes, n_bits)
         self.codebook = torch.from_numpy(codebook).float()
-        if self.scale == "auto":
-            self.scale = n_bits**0.5
+        self._scale = n_bits**0.5 if self.scale == "auto" else float(self.scale)
 
     def forward(self, output: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """Return the mean loss of a batch."""
         y = y.to(output.dtype)
-        logits = self.scale * self._with_margin(self.cosine(output), y)
+        logits = self._scale * self._with_margin(self.cosine(output), y)
         target = y / y.sum(dim=1, keepdim=True)
         loss = -(target * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
         if self.quantization_weight:
@@ -94,7 +94,9 @@ class OrthoHashLoss(HashLoss):
         if self.quantization == "cs":
             return (1 - F.cosine_similarity(output, signs, dim=1)).mean()
         error = output - signs
-        return error.abs().mean() if self.quantization == "l1" else error.square().mean()
+        return (
+            error.abs().mean() if self.quantization == "l1" else error.square().mean()
+        )
 
 
 class OrthoHash(DeepHasher):
@@ -131,8 +133,7 @@ class OrthoHash(DeepHasher):
         Scale :math:`s` of the logits; "auto" is :math:`\sqrt{K}`. The official code has
         8 at every width, which is the same at 64 bits.
 
-    codebook : {"bernoulli", "hadamard", "maxhd"} or array-like of shape \
-            (n_classes, n_bits), default="bernoulli"
+    codebook : {"bernoulli", "hadamard", "maxhd"} or array-like, default="bernoulli"
         Codewords, in the order of `classes_`. "bernoulli" draws fair bits. "hadamard"
         draws rows of a Hadamard matrix, which are orthogonal, with random signs of rows
         and columns; where `n_bits` is no power of two, it draws `n_bits` columns of the
@@ -140,7 +141,7 @@ class OrthoHash(DeepHasher):
         goes on with their negatives. "maxhd" draws random codewords that keep a
         distance to each other, as large as can be had. In all three no codewords are
         equal and no bit is constant: where it would be, one entry is flipped. An array
-        of -1 and +1 is taken as it is.
+        of -1 and +1 of shape (n_classes, n_bits) is taken as it is.
 
     quantization_weight : float, default=0.0
         Weight of an additional quantisation term.
@@ -186,6 +187,15 @@ class OrthoHash(DeepHasher):
     LSH : Random projections, without labels.
     HammingNeighbors : Search among the codes.
 
+    Notes
+    -----
+    The features are centred and scaled by one number, so their scale does not matter.
+    The hidden layer and the settings of the training were chosen on held-out parts of
+    the training rows of six sets of features (CIFAR-10, Fashion-MNIST, 20 Newsgroups,
+    Corel5K, Scene, digits). The paper's head for ready-made features has no hidden
+    layer: ``OrthoHash(hidden_layer_sizes=(), lr=1e-3)`` trains and encodes several
+    times faster, at a lower precision.
+
     References
     ----------
     .. [1] J. T. Hoe, K. W. Ng, T. Zhang, C. S. Chan, Y.-Z. Song and T. Xiang. One loss
@@ -211,6 +221,11 @@ class OrthoHash(DeepHasher):
     codebook: str | ArrayLike = "bernoulli"
     quantization_weight: float = 0.0
     quantization: str = "cs"
+    hidden_layer_sizes: Sequence[int] = (1024,)
+    max_epochs: int = 20
+    lr: float = 5e-3
+    weight_decay: float = 1e-3
+    lr_schedule: str | Callable[[int, int], float] | None = "cosine"
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **DeepHasher._parameter_constraints,
@@ -262,7 +277,9 @@ class OrthoHash(DeepHasher):
         head = self.net_.module_
         total = np.zeros(self.n_bits_)
         for _, block in float32_blocks(X, BLOCK_ROWS):
-            total += self.net_.project(block, head.project).sum(axis=0, dtype=np.float64)
+            total += self.net_.project(block, head.project).sum(
+                axis=0, dtype=np.float64
+            )
         with torch.no_grad():
             head.norm.running_mean.copy_(torch.from_numpy(total / X.shape[0]))
             nn.init.ones_(head.norm.weight)

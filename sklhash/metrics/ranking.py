@@ -54,17 +54,17 @@ def mean_average_precision_score(
 
     Parameters
     ----------
-    query_codes : array-like of shape (n_queries, n_bits) or (n_queries, n_bytes) if \
-            packed
-        Codes of the queries.
+    query_codes : array-like of shape (n_queries, n_bits)
+        Codes of the queries; if packed, of shape (n_queries, n_bytes).
 
-    database_codes : array-like of shape (n_database, n_bits) or \
-            (n_database, n_bytes) if packed
-        Codes of the database.
+    database_codes : array-like of shape (n_database, n_bits)
+        Codes of the database; if packed, of shape (n_database, n_bytes).
 
-    query_y, database_y : array-like of shape (n,) or {array-like, sparse matrix} of \
-            shape (n, n_labels)
-        Class labels, or label indicators of zeros and ones; both of one kind.
+    query_y : array-like of shape (n_queries,) or (n_queries, n_labels)
+        Class labels, or a dense or sparse label indicator of zeros and ones.
+
+    database_y : array-like of shape (n_database,) or (n_database, n_labels)
+        Labels of the same kind.
 
     k : int, default=None
         How many items of the ranking count (mAP@k); None for all.
@@ -231,7 +231,7 @@ def _average_precisions(
 def _mean_over_queries(
     scores: NDArray[np.float64], has_relevant: NDArray[np.bool_], empty: str
 ) -> float:
-    """Average over queries; those without a relevant item are treated as `empty` says."""
+    """Average over queries, those without a relevant item as `empty` says."""
     if empty == "raise" and not has_relevant.all():
         raise ValueError(
             f"{np.sum(~has_relevant)} of {len(scores)} queries have no relevant item "

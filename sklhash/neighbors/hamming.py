@@ -193,7 +193,10 @@ class HammingNeighbors(
         return self._pack(X, reset=False)
 
     def kneighbors(
-        self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True
+        self,
+        X: Any = None,
+        n_neighbors: int | None = None,
+        return_distance: bool = True,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]] | NDArray[np.int64]:
         """Find the nearest codes.
 
@@ -274,10 +277,10 @@ class HammingNeighbors(
             Rows of the fitted codes.
         """
         starts, distances, indices = self._within(X, radius, sort_results)
-        indices = _as_object_array(np.split(indices, starts[1:-1]))
+        found = _as_object_array(np.split(indices, starts[1:-1]))
         if not return_distance:
-            return indices
-        return _as_object_array(np.split(distances, starts[1:-1])), indices
+            return found
+        return _as_object_array(np.split(distances, starts[1:-1])), found
 
     def kneighbors_graph(
         self,
@@ -405,7 +408,7 @@ class HammingNeighbors(
         return check_codes(X, packed=self.packed, name="X")
 
     def _queries(self, X: Any) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """Return the words of the queries, and the fitted row each of them is, or -1."""
+        """Return the queries' words, and which fitted row each of them is, or -1."""
         check_is_fitted(self)
         if X is None:
             return self._words, np.arange(self.n_samples_fit_)
@@ -419,7 +422,7 @@ class HammingNeighbors(
         n_found = self.n_samples_fit_ - leave_out
         if not 1 <= k <= n_found:
             raise ValueError(
-                f"Expected 1 <= n_neighbors <= {n_found}, the number of fitted codes "
+                f"Expected 1 <= n_neighbors <= {n_found}, the number of codes "
                 f"{'other than the query itself ' if leave_out else ''}to find, got "
                 f"n_neighbors = {k}, n_samples_fit = {self.n_samples_fit_}."
             )

@@ -21,7 +21,7 @@ Batch = tuple[Tensor, tuple[Tensor, Tensor]]
 
 
 def float32_rows(X: Any, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return some rows of a validated array or CSR matrix, dense and in float32.
+    """Return some rows of an array or CSR matrix, dense and in writeable float32.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def float32_rows(X: Any, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
     if sparse.issparse(block):
         block = block.toarray()
     with np.errstate(over="ignore"):
-        block = np.ascontiguousarray(block, dtype=np.float32)
+        block = np.require(block, np.float32, ["C", "W"])
     assert_all_finite(block, input_name="X")
     return block
 
@@ -69,7 +69,7 @@ class TrainingRows(torch.utils.data.Dataset):
         self.X = X
         self._tensor = None
         if not (sparse.issparse(X) or _is_memory_mapped(X)):
-            self._tensor = torch.from_numpy(np.require(X, np.float32, ["C", "W"]))
+            self._tensor = torch.from_numpy(float32_rows(X, slice(None)))
 
     def __len__(self) -> int:
         return len(self.targets)

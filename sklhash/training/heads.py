@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,9 @@ class Standardize(nn.Module):
     One number for all features: it takes the scale of the input away and leaves the
     proportions, on which distances rest, as they are.
     """
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
@@ -106,6 +110,11 @@ class HashHead(nn.Module):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
+        if not all(isinstance(w, Integral) and w > 0 for w in hidden_layer_sizes):
+            raise ValueError(
+                "hidden_layer_sizes must hold whole numbers of at least 1, got "
+                f"{hidden_layer_sizes!r}."
+            )
         self.standardize = Standardize(n_features)
         widths = [n_features, *hidden_layer_sizes]
         self.hidden = nn.Sequential()

@@ -1,4 +1,4 @@
-"""mAP against enumeration of tie orders, shuffles, stable sorts and published values."""
+"""mAP against enumeration of tie orders, shuffles, stable sorts, known values."""
 
 from itertools import permutations, product
 
@@ -51,7 +51,9 @@ def mean_over_tie_orders(distances, relevance, k, normalize):
     orders = product(*(permutations(level) for level in levels))
     return np.mean(
         [
-            average_precision(relevance[[i for level in order for i in level]], k, normalize)
+            average_precision(
+                relevance[[i for level in order for i in level]], k, normalize
+            )
             for order in orders
         ]
     )
@@ -85,12 +87,19 @@ def random_retrieval(n_queries=30, n_database=400, n_bits=12, n_classes=5, seed=
 )
 def test_values_worked_out_by_hand(k, normalize, expected):
     score = mean_average_precision_score(
-        CARD_QUERY, CARD_DATABASE, CARD_QUERY_Y, CARD_DATABASE_Y, k=k, normalize=normalize
+        CARD_QUERY,
+        CARD_DATABASE,
+        CARD_QUERY_Y,
+        CARD_DATABASE_Y,
+        k=k,
+        normalize=normalize,
     )
     assert score == pytest.approx(expected, abs=5e-8)
 
 
-@pytest.mark.parametrize(("k", "expected"), [("hits", 0.75), ("min", 0.30), ("relevant", 0.15)])
+@pytest.mark.parametrize(
+    ("k", "expected"), [("hits", 0.75), ("min", 0.30), ("relevant", 0.15)]
+)
 def test_the_three_divisors(k, expected):
     """Top five [1, 0, 0, 1, 0], ten relevant items in all."""
     database = np.tril(np.ones((13, 13), dtype=int), -1)
@@ -151,7 +160,9 @@ def test_expected_ties_do_not_depend_on_the_order_of_the_database(k):
     query, query_y, database, database_y = random_retrieval()
     order = np.random.default_rng(1).permutation(len(database))
     scores = [
-        mean_average_precision_score(query, database[rows], query_y, database_y[rows], k=k)
+        mean_average_precision_score(
+            query, database[rows], query_y, database_y[rows], k=k
+        )
         for rows in (slice(None), order)
     ]
     assert scores[0] == pytest.approx(scores[1], abs=1e-12)
@@ -166,7 +177,9 @@ def test_index_ties_are_a_stable_sort(k, normalize, n_bits):
     score = mean_average_precision_score(
         query, database, query_y, database_y, k=k, normalize=normalize, ties="index"
     )
-    expected = stable_order_map(query, database, relevance, k or len(database), normalize)
+    expected = stable_order_map(
+        query, database, relevance, k or len(database), normalize
+    )
     assert score == pytest.approx(expected, abs=1e-12)
 
 
@@ -199,7 +212,9 @@ def test_shared_labels_are_relevant(ties, n_labels):
             if r.any()
         ]
         expected = np.sum(each) / len(query)
-    score = mean_average_precision_score(query, database, query_y, database_y, k=50, ties=ties)
+    score = mean_average_precision_score(
+        query, database, query_y, database_y, k=50, ties=ties
+    )
     assert score == pytest.approx(expected, abs=1e-12)
 
 
@@ -212,7 +227,9 @@ def test_exclude_self_leaves_each_query_out(ties):
         )
         for i in range(len(codes))
     ]
-    score = mean_average_precision_score(codes, codes, y, y, exclude_self=True, ties=ties)
+    score = mean_average_precision_score(
+        codes, codes, y, y, exclude_self=True, ties=ties
+    )
     assert score == pytest.approx(np.mean(left_out), abs=1e-12)
 
 
@@ -235,7 +252,9 @@ def test_string_labels_score_the_same():
 @pytest.mark.parametrize("ties", ["expected", "index"])
 def test_blocks_of_queries_score_the_same(ties):
     query, query_y, database, database_y = random_retrieval(n_queries=100)
-    whole = mean_average_precision_score(query, database, query_y, database_y, ties=ties)
+    whole = mean_average_precision_score(
+        query, database, query_y, database_y, ties=ties
+    )
     with config_context(working_memory=0.001):
         blocks = mean_average_precision_score(
             query, database, query_y, database_y, ties=ties
@@ -275,7 +294,10 @@ def test_no_query_with_a_relevant_item_is_warned_of(empty, expected):
         ({"empty": "drop"}, "'empty' parameter"),
         ({"exclude_self": True}, "as many queries as database rows, got 30 and 400"),
         ({"query_codes": np.zeros((30, 13))}, "same width, got 13 and 12 bits"),
-        ({"query_codes": np.full((30, 12), 0.5)}, "query_codes must hold zeros and ones"),
+        (
+            {"query_codes": np.full((30, 12), 0.5)},
+            "query_codes must hold zeros and ones",
+        ),
         ({"query_y": np.zeros(29)}, "inconsistent numbers of samples"),
         ({"database_y": np.zeros(399)}, "inconsistent numbers of samples"),
         ({"query_codes": np.zeros((0, 12)), "query_y": []}, "at least one row"),

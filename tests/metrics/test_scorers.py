@@ -105,8 +105,16 @@ def test_scorers_pickle_and_say_what_they_are(digits):
 @pytest.mark.parametrize(
     ("estimator", "name", "scoring"),
     [
-        (make_pipeline(Normalizer(), OrthoHash(), HammingNeighbors()), "orthohash__", None),
-        (make_pipeline(Normalizer(), OrthoHash(), HammingNeighbors()), "orthohash__", map_scorer),
+        (
+            make_pipeline(Normalizer(), OrthoHash(), HammingNeighbors()),
+            "orthohash__",
+            None,
+        ),
+        (
+            make_pipeline(Normalizer(), OrthoHash(), HammingNeighbors()),
+            "orthohash__",
+            map_scorer,
+        ),
         (OrthoHash(), "", map_scorer),
         (OrthoHash(), "", None),
     ],
@@ -118,7 +126,9 @@ def test_grid_search_gives_the_same_with_any_number_of_jobs(
     grid = {f"{name}n_bits": [4, 32], f"{name}max_epochs": [3]}
     estimator = estimator.set_params(**{f"{name}random_state": 0})
     searches = [
-        GridSearchCV(estimator, grid, scoring=scoring, cv=FOLDS, n_jobs=n_jobs).fit(X, y)
+        GridSearchCV(estimator, grid, scoring=scoring, cv=FOLDS, n_jobs=n_jobs).fit(
+            X, y
+        )
         for n_jobs in (1, 2)
     ]
     assert searches[0].best_params_ == searches[1].best_params_
@@ -136,7 +146,12 @@ def test_scorers_work_in_cross_validate_and_permutation_importance(digits):
     scores = cross_validate(pipeline, X, y, scoring=scoring, cv=FOLDS)
     assert (scores["test_map_at_10"] > scores["test_map"]).all()
     importance = permutation_importance(
-        pipeline.fit(X, y), X_query, y_query, scoring=map_scorer, n_repeats=2, random_state=0
+        pipeline.fit(X, y),
+        X_query,
+        y_query,
+        scoring=map_scorer,
+        n_repeats=2,
+        random_state=0,
     )
     assert importance.importances_mean.max() > 0
     assert importance.importances_mean[0] == 0  # the first pixel is always blank

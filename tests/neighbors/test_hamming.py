@@ -26,7 +26,9 @@ from sklhash import LSH, HammingNeighbors, OrthoHash, hamming_distances, pack_co
 
 def random_codes(n_samples, n_bits, n_distinct=10**9, seed=0):
     rng = np.random.default_rng(seed)
-    distinct = rng.integers(2, size=(min(n_distinct, n_samples), n_bits), dtype=np.uint8)
+    distinct = rng.integers(
+        2, size=(min(n_distinct, n_samples), n_bits), dtype=np.uint8
+    )
     return distinct[rng.integers(len(distinct), size=n_samples)]
 
 
@@ -42,7 +44,9 @@ def tied_codes(draw):
     n_bits = draw(st.integers(1, 4))
     elements = st.integers(0, 1)
     queries = hnp.arrays(np.uint8, (draw(st.integers(1, 5)), n_bits), elements=elements)
-    database = hnp.arrays(np.uint8, (draw(st.integers(1, 20)), n_bits), elements=elements)
+    database = hnp.arrays(
+        np.uint8, (draw(st.integers(1, 20)), n_bits), elements=elements
+    )
     return draw(queries), draw(database)
 
 
@@ -117,7 +121,9 @@ def test_threads_find_the_same(n_jobs):
 def test_a_batch_finds_what_single_queries_find():
     codes, queries = random_codes(300, 10), random_codes(15, 10, seed=1)
     search = HammingNeighbors(12).fit(codes)
-    singles = [search.kneighbors(query[None], return_distance=False) for query in queries]
+    singles = [
+        search.kneighbors(query[None], return_distance=False) for query in queries
+    ]
     batch = search.kneighbors(queries, return_distance=False)
     np.testing.assert_array_equal(batch, np.concatenate(singles))
 
@@ -170,15 +176,19 @@ def test_a_classifier_a_regressor_tsne_and_dbscan_take_the_graph():
         assert model.fit(X, y).score(X_query, y_query) > 0.8
     y_real = y + np.random.default_rng(0).random(len(y)) / 10
     regressor = make_pipeline(
-        LSH(32, random_state=0), HammingNeighbors(), KNeighborsRegressor(metric="precomputed")
+        LSH(32, random_state=0),
+        HammingNeighbors(),
+        KNeighborsRegressor(metric="precomputed"),
     )
     assert regressor.fit(X, y_real).score(X_query, y_query) > 0.5
     codes = OrthoHash(32, max_epochs=5, random_state=0).fit_transform(X[:300], y[:300])
     graph = HammingNeighbors(60).fit_transform(codes)
     embedding = TSNE(metric="precomputed", init="random", perplexity=15, max_iter=250)
     assert embedding.fit_transform(graph).shape == (300, 2)
-    radius_graph = HammingNeighbors(radius=4).fit(codes).radius_neighbors_graph(
-        codes, mode="distance"
+    radius_graph = (
+        HammingNeighbors(radius=4)
+        .fit(codes)
+        .radius_neighbors_graph(codes, mode="distance")
     )
     from_graph = DBSCAN(eps=4, metric="precomputed").fit_predict(radius_graph)
     from_matrix = DBSCAN(eps=4, metric="precomputed").fit_predict(
@@ -210,7 +220,9 @@ def test_codes_come_as_frames_too():
 
 def test_feature_names_are_one_a_fitted_code():
     search = HammingNeighbors().fit(random_codes(6, 8))
-    assert search.get_feature_names_out().tolist() == [f"hammingneighbors{i}" for i in range(6)]
+    assert search.get_feature_names_out().tolist() == [
+        f"hammingneighbors{i}" for i in range(6)
+    ]
 
 
 @pytest.mark.parametrize("copy", [lambda s: pickle.loads(pickle.dumps(s)), clone])
@@ -223,7 +235,9 @@ def test_copies(copy):
             copied.kneighbors(codes)
         copied.fit(codes, np.arange(40) % 4)
     np.testing.assert_array_equal(copied.kneighbors(), search.kneighbors())
-    assert copied.score(codes, np.arange(40) % 4) == search.score(codes, np.arange(40) % 4)
+    assert copied.score(codes, np.arange(40) % 4) == search.score(
+        codes, np.arange(40) % 4
+    )
 
 
 def test_a_memory_mapped_search(tmp_path):
@@ -242,7 +256,11 @@ def test_a_memory_mapped_search(tmp_path):
         ({}, np.zeros(4), r"Expected 2D array, got 1D array"),
         ({}, np.zeros((0, 4)), r"0 sample"),
         ({"packed": True}, np.zeros((3, 2)), r"dtype uint8, got dtype float64"),
-        ({"packed": True, "threshold": 0.0}, np.zeros((3, 2), "u1"), r"both packed=True and"),
+        (
+            {"packed": True, "threshold": 0.0},
+            np.zeros((3, 2), "u1"),
+            r"both packed=True and",
+        ),
         ({"radius": 0.1}, np.zeros((3, 2)), r"'radius' parameter .* Got 0.1"),
         ({"n_neighbors": 0}, np.zeros((3, 2)), r"'n_neighbors' parameter"),
         ({"mode": "both"}, np.zeros((3, 2)), r"'mode' parameter"),
