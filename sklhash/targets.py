@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import column_or_1d, gen_batches
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from sklhash.codes import as_words
 
@@ -116,7 +115,8 @@ def encode_targets(y: Any, *, classes: NDArray[Any] | None = None) -> Targets:
     present = np.unique(y)
     if classes is None:
         classes = present
-    unseen = ~_is_in(present, classes)
+    _check_comparable(present, classes)
+    unseen = ~np.isin(present, classes)
     if unseen.any():
         raise ValueError(
             f"y has labels {present[unseen].tolist()} that are not among the classes "
@@ -156,7 +156,8 @@ def relevance_labels(
                 f"{query_y.shape[1]} and {database_y.shape[1]} columns."
             )
         return _label_words(query_y), _label_words(database_y), True
-    classes = unique_labels(query_y, database_y)
+    _check_comparable(query_y, database_y)
+    classes = np.unique(np.concatenate((np.unique(query_y), np.unique(database_y))))
     query_ids, database_ids = (
         np.searchsorted(classes, y).astype(np.uint64)[:, None]
         for y in (query_y, database_y)
@@ -180,12 +181,27 @@ def _as_labels(y: Any) -> Any:
             "y must be a vector of classes or an indicator (n_samples, n_labels), got "
             f"an array of shape {y.shape}."
         )
+    return _as_classes(y)
+
+
+def _as_classes(y: NDArray[Any]) -> NDArray[Any]:
+    """Return a vector of strings or of whole numbers, or say what is wrong with it."""
     _refuse_missing(y)
-    check_classification_targets(y)
-    try:
-        np.unique(y)
-    except TypeError as error:
-        raise ValueError(f"y mixes labels that do not compare: {error}.") from error
+    if y.dtype.kind == "O":
+        n_strings = sum(isinstance(label, str) for label in y)
+        if n_strings == len(y):
+            return y
+        if n_strings:
+            raise ValueError("y mixes strings with labels of another kind.")
+        y = np.array(y.tolist())
+    whole = y.dtype.kind in "biuUST" or (
+        y.dtype.kind == "f" and (np.isfinite(y) & (np.floor(y) == y)).all()
+    )
+    if y.ndim != 1 or not whole:
+        raise ValueError(
+            "Unknown label type: y must hold classes, that is strings, bools or whole "
+            f"numbers, got dtype {y.dtype} and values such as {y.ravel()[:3].tolist()}."
+        )
     return y
 
 
@@ -213,9 +229,13 @@ def _encode_indicator(y: sparse.csr_array, classes: NDArray[Any] | None) -> Targ
     return Targets(classes, y)
 
 
-def _is_in(present: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.bool_]:
-    unique_labels(present, classes)
-    return np.isin(present, classes)
+def _check_comparable(a: NDArray[Any], b: NDArray[Any]) -> None:
+    """Refuse to compare strings with numbers: "1" is not 1."""
+    kinds = {"strings" if y.dtype.kind in "OUST" else "numbers" for y in (a, b)}
+    if len(kinds) > 1:
+        raise ValueError(
+            "Labels must be of one kind to be compared, got strings and numbers."
+        )
 
 
 def _refuse_missing(y: NDArray[Any]) -> None:

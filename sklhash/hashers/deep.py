@@ -415,7 +415,12 @@ class DeepHasher(BaseHasher):
 def resolve_device(device: str | torch.device) -> str:
     """Return the name of the device that "auto" stands for on this machine."""
     if device != "auto":
-        return str(torch.device(device))
+        try:
+            return str(torch.device(device))
+        except RuntimeError as error:
+            raise ValueError(
+                f"device must be 'auto' or a torch device, got {device!r}: {error}"
+            ) from error
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

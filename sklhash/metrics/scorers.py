@@ -50,6 +50,9 @@ def make_retrieval_scorer(
         If `database` is not a pair; at scoring, if it is given though the estimator
         searches its own, or the search was fitted without labels.
 
+    TypeError
+        At scoring, if the estimator is neither a hasher nor a search among codes.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -88,7 +91,13 @@ class _RetrievalScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
         encoder, last = _split_pipeline(estimator)
-        if hasattr(last, "kneighbors"):
+        searches = hasattr(last, "kneighbors")
+        if not hasattr(last, "pack" if searches else "transform"):
+            raise TypeError(
+                "A retrieval scorer scores hashers and searches among codes such as "
+                f"HammingNeighbors, got {type(last).__name__}."
+            )
+        if searches:
             return self._score_search(encoder, last, X, y)
         return self._score_hasher(estimator, last, X, y)
 

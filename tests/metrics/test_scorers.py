@@ -5,12 +5,14 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     StratifiedKFold,
     cross_validate,
     train_test_split,
 )
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
@@ -87,6 +89,9 @@ def test_what_cannot_be_scored_is_refused(digits):
     labelled = make_pipeline(LSH(8), HammingNeighbors()).fit(X, y)
     with pytest.raises(ValueError, match="searches the database it was fitted on"):
         scorer(labelled, X_query, y_query)
+    for stranger in (KNeighborsClassifier(), LogisticRegression(), NearestNeighbors()):
+        with pytest.raises(TypeError, match=f"got {type(stranger).__name__}"):
+            map_scorer(stranger.fit(X[:20], y[:20]), X_query, y_query)
     too_many = make_retrieval_scorer(mean_average_precision_score, k=10_000)
     with pytest.raises(ValueError, match="k must be at most"):
         too_many(labelled, X_query, y_query)

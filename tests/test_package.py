@@ -1,0 +1,62 @@
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import sklhash
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert sklhash.__version__ == version("sklhash")
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in sklhash.__all__:
+        assert getattr(sklhash, name).__doc__
+
+
+def test_numba_and_skorch_come_when_first_needed():
+    code = "import sys, sklhash; print({'numba', 'skorch'} & set(sys.modules))"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.strip() == "set()"
+
+
+def test_the_readmes_example_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["codes"].shape == (450, 32)
+    assert names["search"].score(names["X_query"], names["y_query"]) > 0.95
+
+
+def test_the_quickstart_prints_its_table_and_draws_its_picture(tmp_path):
+    picture = tmp_path / "picture.png"
+    script = README.parent / "examples" / "quickstart.py"
+    printed = subprocess.run(
+        [sys.executable, script, picture],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "MPLBACKEND": "agg"},
+    )
+    rows = [line.split() for line in printed.stdout.splitlines()[1:8]]
+    assert [row[:2] for row in rows] == [
+        ["cosine", "2048"],
+        *(
+            [method, bits]
+            for method in ("LSH", "OrthoHash")
+            for bits in ("16", "32", "64")
+        ),
+    ]
+    scores = {(row[0], row[1]): float(row[3]) for row in rows}
+    for bits in ("16", "32", "64"):
+        assert (
+            scores["OrthoHash", bits] > scores["cosine", "2048"] > scores["LSH", bits]
+        )
+    assert picture.stat().st_size > 10_000
