@@ -86,7 +86,7 @@ class Targets:
         return self.relevance(rows, columns) > 0
 
 
-def encode_targets(y: Any, *, classes: NDArray[Any] | None = None) -> Targets:
+def encode_targets(y: Any, *, classes: Any = None) -> Targets:
     """Read `y` as classes or labels.
 
     Parameters
@@ -96,8 +96,9 @@ def encode_targets(y: Any, *, classes: NDArray[Any] | None = None) -> Targets:
         A vector of class labels, or a label indicator of zeros and ones, where a row
         of zeros has no label. A column vector is ravelled with a warning.
 
-    classes : ndarray, default=None
-        The classes to encode by; None takes those that `y` has.
+    classes : array-like of shape (n_classes,), default=None
+        The classes to encode by, or the names of the label columns; None takes those
+        that `y` has.
 
     Returns
     -------
@@ -113,8 +114,7 @@ def encode_targets(y: Any, *, classes: NDArray[Any] | None = None) -> Targets:
     if y.ndim == 2:
         return _encode_indicator(y, classes)
     present = np.unique(y)
-    if classes is None:
-        classes = present
+    classes = present if classes is None else np.unique(_as_labels(classes))
     _check_comparable(present, classes)
     unseen = ~np.isin(present, classes)
     if unseen.any():
@@ -218,9 +218,8 @@ def _as_indicator(y: Any) -> sparse.csr_array:
     return y
 
 
-def _encode_indicator(y: sparse.csr_array, classes: NDArray[Any] | None) -> Targets:
-    if classes is None:
-        classes = np.arange(y.shape[1])
+def _encode_indicator(y: sparse.csr_array, classes: Any) -> Targets:
+    classes = np.arange(y.shape[1]) if classes is None else np.asarray(classes)
     if len(classes) != y.shape[1]:
         raise ValueError(
             f"y must be an indicator of {len(classes)} labels, got {y.shape[1]} "

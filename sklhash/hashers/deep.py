@@ -107,19 +107,22 @@ weight_decay : float, default={weight_decay}
 
 optimizer : {{"adam", "adamw", "sgd"}} or callable, default={optimizer}
     Optimizer; "sgd" has momentum 0.9. A callable is a class such as
-    :class:`torch.optim.RMSprop`.
+    :class:`torch.optim.RMSprop`; it is given `weight_decay` unless that is 0.
 
 lr_schedule : {{"step", "cosine"}}, callable or None, default={lr_schedule}
     What the learning rate is multiplied by in each epoch: 0.1 in the last fifth
     ("step"), a half cosine wave from 1 towards 0 ("cosine"), whatever
     ``lr_schedule(epoch, max_epochs)`` returns, or 1 (None).
 
+callbacks : list or None, default={callbacks}
+    Callbacks of skorch, used as they are and not copied, such as
+    ``skorch.callbacks.EarlyStopping("train_loss")``.
+
 device : str or torch.device, default={device}
     Where to train and transform. "auto" is CUDA if there is one, else MPS, else CPU.
 
 net_params : dict or None, default={net_params}
-    More parameters of the skorch net, such as ``{{"optimizer__betas": (0.9, 0.99)}}``
-    or ``{{"callbacks": [...]}}``.
+    More parameters of the skorch net, such as ``{{"optimizer__betas": (0.9, 0.99)}}``.
 
 packed : bool, default={packed}
     Whether :meth:`transform` returns codes packed into bytes.
@@ -211,6 +214,7 @@ class DeepHasher(BaseHasher):
     weight_decay: float = 0.0
     optimizer: str | Callable[..., torch.optim.Optimizer] = "adam"
     lr_schedule: str | Callable[[int, int], float] | None = None
+    callbacks: Sequence[Any] | None = None
     device: str | torch.device = "auto"
     net_params: dict[str, Any] | None = None
     packed: bool = False
@@ -226,6 +230,7 @@ class DeepHasher(BaseHasher):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "optimizer": [StrOptions({"adam", "adamw", "sgd"}), callable],
         "lr_schedule": [StrOptions({"step", "cosine"}), callable, None],
+        "callbacks": [list, None],
         "device": [str, torch.device],
         "net_params": [dict, None],
         "verbose": ["verbose"],
@@ -274,7 +279,7 @@ class DeepHasher(BaseHasher):
             dataset = self._check_training(X, y, classes=None, first=True)
             net = self._make_net(dataset)
             net.fit(dataset)
-            self._take(net, dataset.targets)
+            self._take(net, dataset.targets, self.n_bits)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -295,8 +300,8 @@ class DeepHasher(BaseHasher):
             Labels, all among the classes.
 
         classes : array-like of shape (n_classes,), default=None
-            All classes that may come, or the names of all label columns. None takes
-            those of the first call. Later calls may repeat it.
+            All classes that may come, or the names of the label columns in their
+            order. None takes those of the first call. Later calls may repeat it.
 
         Returns
         -------
@@ -314,7 +319,7 @@ class DeepHasher(BaseHasher):
             dataset = self._check_training(X, y, classes=classes, first=first)
             net = self._make_net(dataset) if first else copy.deepcopy(self.net_)
             net.train_on(dataset, lr=self.lr)
-            self._take(net, dataset.targets)
+            self._take(net, dataset.targets, self.n_bits if first else self.n_bits_)
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -337,7 +342,9 @@ class DeepHasher(BaseHasher):
             )
         X = self._check_X(X, reset=first)
         check_consistent_length(X, y)
-        targets = encode_targets(y, classes=self._known_classes(classes, first))
+        targets = encode_targets(y, classes=classes if first else self.classes_)
+        if not first:
+            self._check_same_classes(targets, classes)
         rows = np.flatnonzero(targets.labelled)
         if len(rows) == 0:
             raise ValueError("No row of y has a label: there is nothing to learn.")
@@ -360,17 +367,17 @@ class DeepHasher(BaseHasher):
             )
         return TrainingRows(X, targets.take(rows), rows)
 
-    def _known_classes(self, classes: Any, first: bool) -> NDArray[Any] | None:
-        if classes is not None:
-            classes = np.unique(np.asarray(classes))
-        if first:
-            return classes
-        if classes is not None and not np.array_equal(classes, self.classes_):
+    def _check_same_classes(self, targets: Targets, classes: Any) -> None:
+        if targets.multilabel != self._multilabel:
             raise ValueError(
-                f"classes={classes.tolist()} is not what the first call of partial_fit "
+                "y must be labels of the kind that this hasher was fitted with: "
+                f"{'a label indicator' if self._multilabel else 'a vector of classes'}."
+            )
+        if classes is not None and set(classes) != set(self.classes_):
+            raise ValueError(
+                f"classes={list(classes)} is not what the first call of partial_fit "
                 f"fixed: {self.classes_.tolist()}."
             )
-        return self.classes_
 
     def _make_net(self, dataset: TrainingRows) -> HashingNet:
         """Build head, loss and net for a fit."""
@@ -387,6 +394,7 @@ class DeepHasher(BaseHasher):
             "batch_size": self.batch_size,
             "lr": self.lr,
             "lr_factor": _lr_factor(self.lr_schedule),
+            "callbacks": self.callbacks,
             "iterator_train": ShuffledBatches,
             "iterator_train__generator": generator,
             "device": resolve_device(self.device),
@@ -402,11 +410,12 @@ class DeepHasher(BaseHasher):
             )
         return HashingNet(head, loss, **named, **own)
 
-    def _take(self, net: HashingNet, targets: Targets) -> None:
+    def _take(self, net: HashingNet, targets: Targets, n_bits: int) -> None:
         """Become the fitted hasher that the trained net makes."""
         self.net_ = net
-        self.n_bits_ = self.n_bits
+        self.n_bits_ = n_bits
         self.classes_ = targets.classes
+        self._multilabel = targets.multilabel
         self.history_ = net.epochs()
         self.loss_curve_ = [epoch["loss"] for epoch in self.history_]
         self.n_iter_ = len(self.history_)
@@ -446,13 +455,13 @@ def _lr_factor(
 
 def _optimizer_params(optimizer: Any, weight_decay: float) -> dict[str, Any]:
     """Return the optimizer in the words of skorch."""
-    params = {"optimizer": optimizer, "optimizer__weight_decay": weight_decay}
+    decay = {"optimizer__weight_decay": weight_decay}
+    if callable(optimizer):
+        return {"optimizer": optimizer, **(decay if weight_decay else {})}
     if optimizer == "sgd":
-        params |= {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}
-    elif optimizer in ("adam", "adamw"):
-        names = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-        params["optimizer"] = names[optimizer]
-    return params
+        return {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9, **decay}
+    named = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return {"optimizer": named[optimizer], **decay}
 
 
 def _document_shared_parameters(cls: type) -> None:

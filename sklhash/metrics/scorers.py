@@ -72,6 +72,8 @@ def make_retrieval_scorer(
 
 
 class _RetrievalScorer:
+    """A scorer ``(estimator, X, y)``, as :func:`make_retrieval_scorer` describes it."""
+
     def __init__(
         self,
         score: Callable[..., float],

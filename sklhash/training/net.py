@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PrintLog
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from skorch.utils import to_device
 from torch import Tensor
 
 __all__ = ["HashingNet"]
+
+
+class _StoppedEarly(Exception):
+    """A callback has ended the training."""
+
+
+def _has_lost_patience(callback: Callback) -> bool:
+    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
 
 
 class HashingNet(NeuralNet):
@@ -67,9 +76,25 @@ class HashingNet(NeuralNet):
             self.initialize()
         fit_params.pop("_routing_method", None)
         self.notify("on_train_begin", X=X, y=y)
-        self.fit_loop(X, y, **fit_params)
+        with suppress(_StoppedEarly):
+            self.fit_loop(X, y, **fit_params)
         self.notify("on_train_end", X=X, y=y)
         return self
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call a method of the net and its callbacks; early stopping ends the fit.
+
+        Skorch stops early by raising KeyboardInterrupt, which is not to be taken for
+        the user's.
+        """
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **cb_kwargs)
+            except KeyboardInterrupt as interrupt:
+                if not _has_lost_patience(callback):
+                    raise
+                raise _StoppedEarly from interrupt
 
     def train_on(self, X: Any, lr: float) -> None:
         """Go on for one epoch at a constant learning rate."""

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 
 from sklhash import pack_codes
 from tests.hashers.methods import DEEP_HASHERS, HASHERS, make
@@ -463,13 +463,13 @@ class Interrupt(Callback):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_ctrl_c_is_raised_and_changes_nothing(cls, method, digits):
     X, y = digits
-    interrupted = {"callbacks": [Interrupt()]}
-    hasher = make(cls, net_params=interrupted)
+    callbacks = [Interrupt()]
+    hasher = make(cls, callbacks=callbacks)
     with pytest.raises(KeyboardInterrupt):
         hasher.fit(X, y)
-    assert vars(hasher) == vars(make(cls, net_params=interrupted))
+    assert vars(hasher) == vars(make(cls, callbacks=callbacks))
 
-    hasher = make(cls, max_epochs=1, net_params=interrupted).fit(X, y)
+    hasher = make(cls, max_epochs=1, callbacks=callbacks).fit(X, y)
     before, net = hasher.transform(X), hasher.net_
     hasher.set_params(max_epochs=3)
     with pytest.raises(KeyboardInterrupt):
@@ -477,6 +477,14 @@ def test_ctrl_c_is_raised_and_changes_nothing(cls, method, digits):
     assert hasher.net_ is net
     assert hasher.n_iter_ == 1
     np.testing.assert_array_equal(hasher.transform(X), before)
+
+
+@deep_hashers
+def test_early_stopping_ends_the_fit(cls, digits):
+    stopping = EarlyStopping("train_loss", patience=2, threshold=10)
+    hasher = make(cls, max_epochs=9, callbacks=[stopping]).fit(*digits)
+    assert hasher.n_iter_ == 3
+    assert hasher.transform(digits[0]).shape == (400, 16)
 
 
 @deep_hashers
@@ -510,6 +518,7 @@ def test_partial_fit_fixes_the_classes_at_its_first_call(cls, digits):
         (y + 1, r"labels \[10\] that are not among the classes"),
         (np.array(["a"] * 400), "got strings and numbers"),
         (np.eye(11)[y], "indicator of 10 labels, got 11 columns"),
+        (np.eye(10)[y], "of the kind .* fitted with: a vector of classes"),
     ]:
         with pytest.raises(ValueError, match=message):
             hasher.partial_fit(X, labels)
@@ -517,6 +526,19 @@ def test_partial_fit_fixes_the_classes_at_its_first_call(cls, digits):
     with pytest.raises(ValueError, match="64 features"):
         hasher.partial_fit(X[:, :9], y)
     assert make(cls).partial_fit(X[few], y[few]).classes_.tolist() == [0, 1, 2]
+    hasher.set_params(n_bits=5).partial_fit(X, y)
+    assert hasher.transform(X).shape == (400, 16)
+
+
+@deep_hashers
+def test_partial_fit_keeps_the_order_of_named_labels(cls, digits):
+    X, y = digits
+    names = ["zero", "one", "two", "three", "four", *"56789"]
+    hasher = make(cls).partial_fit(X, np.eye(10)[y], classes=names)
+    hasher.partial_fit(X, np.eye(10)[y], classes=names).partial_fit(X, np.eye(10)[y])
+    assert hasher.classes_.tolist() == names
+    with pytest.raises(ValueError, match="fitted with: a label indicator"):
+        hasher.partial_fit(X, np.array(names)[y])
 
 
 @deep_hashers
@@ -526,6 +548,7 @@ def test_partial_fit_fixes_the_classes_at_its_first_call(cls, digits):
         {"optimizer": "sgd", "lr": 0.1},
         {"optimizer": "adamw", "weight_decay": 0.1},
         {"optimizer": torch.optim.RMSprop},
+        {"optimizer": torch.optim.Rprop, "weight_decay": 0},
         {"lr_schedule": "step"},
         {"lr_schedule": "cosine"},
         {"lr_schedule": lambda epoch, max_epochs: 1 - epoch / max_epochs},

@@ -85,6 +85,6 @@ def test_the_order_is_that_of_the_house():
         *("margin", "margin_type", "scale", "codebook"),
         *("quantization_weight", "quantization"),
         *("hidden_layer_sizes", "max_epochs", "batch_size", "lr", "weight_decay"),
-        *("optimizer", "lr_schedule", "device", "net_params"),
+        *("optimizer", "lr_schedule", "callbacks", "device", "net_params"),
         *("packed", "random_state", "verbose"),
     ]
