@@ -8,6 +8,7 @@ A code of ``n_bits`` bits is either *bits*, a uint8 array of 0 and 1 of shape
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -213,6 +214,9 @@ def code_statistics(
 def check_bits(codes: Any, *, name: str = "codes") -> NDArray[np.uint8]:
     """Return `codes` as a uint8 matrix of zeros and ones, or say what is wrong."""
     codes = _as_matrix(codes, name)
+    if codes.dtype == object:
+        with suppress(TypeError, ValueError):
+            codes = codes.astype(np.float64)
     if codes.dtype.kind not in "buif":
         raise ValueError(
             f"{name} must hold zeros and ones, got an array of dtype {codes.dtype}."

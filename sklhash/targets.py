@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn import get_config
 from sklearn.utils import column_or_1d, gen_batches
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
@@ -157,6 +158,7 @@ def relevance_labels(
             )
         return _label_words(query_y), _label_words(database_y), True
     _check_comparable(query_y, database_y)
+    query_y, database_y = _as_int64(query_y), _as_int64(database_y)
     classes = np.unique(np.concatenate((np.unique(query_y), np.unique(database_y))))
     query_ids, database_ids = (
         np.searchsorted(classes, y).astype(np.uint64)[:, None]
@@ -171,7 +173,10 @@ def _as_labels(y: Any) -> Any:
         raise ValueError("y must be class labels or a label indicator, got None.")
     if sparse.issparse(y):
         return _as_indicator(sparse.csr_array(y))
-    y = np.asarray(y)
+    array = np.asarray(y)
+    if array.dtype.kind == "U" and isinstance(y, (list, tuple)):
+        array = np.asarray(y, dtype=object)  # numpy makes "nan" of NaN and "1" of 1
+    y = array
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     if y.ndim == 2:
@@ -194,7 +199,9 @@ def _as_classes(y: NDArray[Any]) -> NDArray[Any]:
         if n_strings:
             raise ValueError("y mixes strings with labels of another kind.")
         y = np.array(y.tolist())
-    whole = y.dtype.kind in "biuUST" or (
+    if y.dtype.kind == "T":
+        return y.astype(object)
+    whole = y.dtype.kind in "biuU" or (
         y.dtype.kind == "f" and (np.isfinite(y) & (np.floor(y) == y)).all()
     )
     if y.ndim != 1 or not whole:
@@ -212,7 +219,7 @@ def _as_indicator(y: Any) -> sparse.csr_array:
             "A two-dimensional y must be a label indicator of zeros and ones, got "
             f"dtype {values.dtype} and values such as {values.ravel()[:5].tolist()}."
         )
-    y = sparse.csr_array(y, dtype=np.float32)
+    y = sparse.csr_array(y, dtype=np.float32, copy=True)
     y.sum_duplicates()
     y.eliminate_zeros()
     return y
@@ -228,9 +235,15 @@ def _encode_indicator(y: sparse.csr_array, classes: Any) -> Targets:
     return Targets(classes, y)
 
 
+def _as_int64(y: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers in one dtype, since numpy would compare some as floats."""
+    fits = y.dtype.kind in "biuf" and (np.abs(y.astype(float)) < 2**63).all()
+    return y.astype(np.int64) if fits else y
+
+
 def _check_comparable(a: NDArray[Any], b: NDArray[Any]) -> None:
     """Refuse to compare strings with numbers: "1" is not 1."""
-    kinds = {"strings" if y.dtype.kind in "OUST" else "numbers" for y in (a, b)}
+    kinds = {"strings" if y.dtype.kind in "OU" else "numbers" for y in (a, b)}
     if len(kinds) > 1:
         raise ValueError(
             "Labels must be of one kind to be compared, got strings and numbers."
@@ -252,9 +265,11 @@ def _refuse_missing(y: NDArray[Any]) -> None:
 
 
 def _label_words(y: sparse.csr_array) -> NDArray[np.uint64]:
+    n_rows, n_labels = y.shape
+    block_rows = int(get_config()["working_memory"] * 2**20) // (5 * n_labels)
     blocks = [
         np.packbits(y[rows].toarray() > 0, axis=1, bitorder="little")
-        for rows in gen_batches(max(1, y.shape[0]), 1 << 14)
+        for rows in gen_batches(max(1, n_rows), max(1, block_rows))
     ]
     return as_words(np.concatenate(blocks))
 

@@ -53,6 +53,8 @@ def test_unpack_undoes_pack(n_samples, n_bits, bitorder):
         lambda bits: bits.tolist(),
         np.asfortranarray,
         pd.DataFrame,
+        lambda bits: pd.DataFrame(bits).astype("UInt8"),
+        lambda bits: bits.astype(object),
     ],
 )
 def test_zeros_and_ones_of_any_kind_are_bits(convert):
@@ -71,7 +73,8 @@ def test_zeros_and_ones_of_any_kind_are_bits(convert):
         ([[[0, 1]]], r"shape \(1, 1, 2\)"),
         (np.empty((3, 0)), r"at least one column"),
         ([["a", "b"]], r"dtype <U1"),
-        ([[None, 1]], r"dtype object"),
+        ([[None, 1]], r"got nan in row 0, bit 0"),
+        ([[object(), 1]], r"dtype object"),
         ([[1 + 0j]], r"dtype complex128"),
         (sparse.csr_array(np.eye(2)), r"dense array, got a sparse one"),
     ],

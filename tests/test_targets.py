@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.exceptions import DataConversionWarning
 
 from sklhash.targets import encode_targets, relevance_labels
@@ -16,6 +17,7 @@ INDICATOR = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [0, 1, 1]])
         np.array(["b", "a", "b", "c"], dtype=object),
         pd.Series(["b", "a", "b", "c"]),
         pd.Categorical(["b", "a", "b", "c"]),
+        np.array(["b", "a", "b", "c"], dtype=np.dtypes.StringDType()),
     ],
 )
 def test_classes_of_any_kind(y):
@@ -83,6 +85,8 @@ def test_a_column_vector_is_ravelled_with_a_warning():
         ([0.0, np.nan], r"NaN or None: .*nan.* in row 1"),
         (["a", None], r"NaN or None: None in row 1"),
         (np.array(["a", np.nan], dtype=object), "NaN or None"),
+        (["a", "b", np.nan], "NaN or None"),
+        (["a", 1], "mixes strings"),
         (pd.Series([1, None, 2], dtype="Int64"), "NaN or None"),
         ([0.5, 1.2], "Unknown label type"),
         ([0.0, np.inf], "Unknown label type"),
@@ -101,6 +105,33 @@ def test_a_column_vector_is_ravelled_with_a_warning():
 def test_what_is_no_labels_is_refused(y, message):
     with pytest.raises(ValueError, match=message):
         encode_targets(y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, bool])
+def test_the_callers_sparse_labels_are_left_alone(dtype):
+    data, columns = np.array([0, 1, 1, 1], dtype=dtype), np.array([2, 0, 1, 2])
+    y = sparse.csr_array((data, columns, np.array([0, 2, 3, 4])), shape=(3, 3))
+    before = y.copy()
+    for part in (y.data, y.indices, y.indptr):
+        part.setflags(write=False)
+    np.testing.assert_array_equal(encode_targets(y).indicator(), before.toarray())
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(y, name), getattr(before, name))
+
+
+def test_relevance_tells_large_numbers_apart():
+    a, b = np.array([2**60]), np.array([2**60 + 1], dtype=np.uint64)
+    query, database, _ = relevance_labels(a, b)
+    assert (query != database).all()
+    query, database, _ = relevance_labels([1.0, 2.0], np.array([2, 1], dtype=np.uint8))
+    assert (query == database[::-1]).all()
+
+
+def test_label_words_do_not_depend_on_the_working_memory():
+    y = (np.random.default_rng(0).random((50, 70)) < 0.1).astype(int)
+    with config_context(working_memory=0.001):
+        in_blocks = relevance_labels(y, y)[0]
+    np.testing.assert_array_equal(in_blocks, relevance_labels(y, y)[0])
 
 
 def test_known_classes_fix_the_encoding():

@@ -7,7 +7,14 @@ from numba.extending import intrinsic
 
 __all__ = ["distances_to", "kernel", "popcount"]
 
-kernel = njit(cache=True, nogil=True, boundscheck=False)
+
+def kernel(function):
+    """Compile a loop when first called, and keep it on disk where that can be done."""
+    options = {"nogil": True, "boundscheck": False}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package nor the home can be written
+        return njit(**options)(function)
 
 
 @intrinsic

@@ -167,7 +167,7 @@ def _tied_precisions(n, taken, r, items, hits, harmonic):
     """
     if r == 0 or taken == 0:
         return 0.0
-    slope = (r - 1) / (n - 1) if n > 1 else 0.0
+    slope = (r - 1) / (n - 1) if n > 1 else 1.0
     inverse_ranks = harmonic[items + taken] - harmonic[items]
     constant = hits + 1 - slope * (items + 1)
     return r / n * (slope * taken + constant * inverse_ranks)
@@ -178,26 +178,37 @@ def _expected_over_hits(n, r, items, hits, precision_sum, k, harmonic):
     """Expected AP, divided by the hits in the top k, where k cuts a tie.
 
     Of the `taken` items that come from the tie a hypergeometric number h is relevant;
-    given h, they are a tie of their own. The weights are built up from the mode by
-    ratios of neighbouring probabilities, which loses no digits.
+    given h, they are a tie of their own. The probabilities are built up from the
+    likeliest h by ratios of neighbours, which loses no digits.
     """
     taken = k - items
     low, high = max(0, taken - (n - r)), min(taken, r)
-    mode = min(max((taken + 1) * (r + 1) // (n + 2), low), high)
-    weighted = weights = 0.0
-    for step in (1, -1):
-        weight = 1.0
-        h = mode
-        while low <= h <= high and weight > 1e-20:
-            if step == 1 or h != mode:
-                total = precision_sum + _tied_precisions(
-                    taken, taken, h, items, hits, harmonic
-                )
-                weighted += weight * _divided(total, hits + h, 0, k, HITS)
-                weights += weight
-            if step == 1:
-                weight *= (r - h) * (taken - h) / ((h + 1) * (n - r - taken + h + 1))
-            else:
-                weight *= h * (n - r - taken + h) / ((r - h + 1) * (taken - h + 1))
-            h += step
-    return weighted / weights
+    likeliest = min(max((taken + 1) * (r + 1) // (n + 2), low), high)
+    expected = weights = 0.0
+    weight = 1.0
+    for h in range(likeliest, high + 1):
+        expected += weight * _ap_given_hits(
+            taken, h, items, hits, precision_sum, harmonic
+        )
+        weights += weight
+        weight *= _next_over_this(h, n, r, taken)
+    weight = 1.0
+    for h in range(likeliest - 1, low - 1, -1):
+        weight /= _next_over_this(h, n, r, taken)
+        expected += weight * _ap_given_hits(
+            taken, h, items, hits, precision_sum, harmonic
+        )
+        weights += weight
+    return expected / weights
+
+
+@kernel
+def _ap_given_hits(taken, h, items, hits, precision_sum, harmonic):
+    total = precision_sum + _tied_precisions(taken, taken, h, items, hits, harmonic)
+    return total / (hits + h) if hits + h > 0 else 0.0
+
+
+@kernel
+def _next_over_this(h, n, r, taken):
+    """Probability of h + 1 relevant items among those taken, over that of h."""
+    return (r - h) * (taken - h) / ((h + 1) * (n - r - taken + h + 1))

@@ -23,6 +23,7 @@ from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.targets import Targets, encode_targets
 from sklhash.training.batches import ShuffledBatches, TrainingRows
 from sklhash.training.heads import HashHead
+from sklhash.training.recipes import lr_factor, optimizer_params, resolve_device
 
 if TYPE_CHECKING:
     from sklhash.training.net import HashingNet
@@ -393,13 +394,13 @@ class DeepHasher(BaseHasher):
             "max_epochs": self.max_epochs,
             "batch_size": self.batch_size,
             "lr": self.lr,
-            "lr_factor": _lr_factor(self.lr_schedule),
+            "lr_factor": lr_factor(self.lr_schedule),
             "callbacks": self.callbacks,
             "iterator_train": ShuffledBatches,
             "iterator_train__generator": generator,
             "device": resolve_device(self.device),
             "verbose": self.verbose,
-            **_optimizer_params(self.optimizer, self.weight_decay),
+            **optimizer_params(self.optimizer, self.weight_decay),
         }
         own = self.net_params or {}
         taken = sorted({"module", "criterion", *named} & set(own))
@@ -419,49 +420,6 @@ class DeepHasher(BaseHasher):
         self.history_ = net.epochs()
         self.loss_curve_ = [epoch["loss"] for epoch in self.history_]
         self.n_iter_ = len(self.history_)
-
-
-def resolve_device(device: str | torch.device) -> str:
-    """Return the name of the device that "auto" stands for on this machine."""
-    if device != "auto":
-        try:
-            return str(torch.device(device))
-        except RuntimeError as error:
-            raise ValueError(
-                f"device must be 'auto' or a torch device, got {device!r}: {error}"
-            ) from error
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def step_factor(epoch: int, max_epochs: int) -> float:
-    """Divide the learning rate by ten in the last fifth of the epochs."""
-    return 0.1 if epoch >= 0.8 * max_epochs else 1.0
-
-
-def cosine_factor(epoch: int, max_epochs: int) -> float:
-    """Let the learning rate fall from its full value towards zero in a half wave."""
-    return 0.5 * (1 + float(np.cos(np.pi * epoch / max_epochs)))
-
-
-def _lr_factor(
-    lr_schedule: str | Callable[[int, int], float] | None,
-) -> Callable[[int, int], float] | None:
-    if isinstance(lr_schedule, str):
-        return {"step": step_factor, "cosine": cosine_factor}[lr_schedule]
-    return lr_schedule
-
-
-def _optimizer_params(optimizer: Any, weight_decay: float) -> dict[str, Any]:
-    """Return the optimizer in the words of skorch."""
-    decay = {"optimizer__weight_decay": weight_decay}
-    if callable(optimizer):
-        return {"optimizer": optimizer, **(decay if weight_decay else {})}
-    if optimizer == "sgd":
-        return {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9, **decay}
-    named = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return {"optimizer": named[optimizer], **decay}
 
 
 def _document_shared_parameters(cls: type) -> None:

@@ -242,7 +242,7 @@ def _mean_over_queries(
             "No query has a relevant item in the database: do they share any class? "
             "(Folds of labels sorted by class do not, unless they are stratified.)",
             UndefinedMetricWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
         return 0.0 if empty == "zero" else float("nan")
     return float(np.mean(scores[has_relevant] if empty == "skip" else scores))

@@ -64,9 +64,17 @@ def make_retrieval_scorer(
     >>> bool(0.8 < map_at_10(lsh, X, y) < 1)
     True
     """
-    if database is not None and len(database) != 2:
+    if database is not None and (
+        not isinstance(database, (tuple, list)) or len(database) != 2
+    ):
         raise ValueError(
-            f"database must be a pair (X, y), got {len(database)} element(s)."
+            f"database must be a pair (X, y), got {type(database).__name__}"
+            f"{f' of {len(database)}' if hasattr(database, '__len__') else ''}."
+        )
+    settled = {"exclude_self", "packed"} & set(kwargs)
+    if settled:
+        raise ValueError(
+            f"{sorted(settled)} follow from the estimator and cannot be given here."
         )
     return _RetrievalScorer(score, database, kwargs)
 
@@ -92,7 +100,7 @@ class _RetrievalScorer:
         return f"make_retrieval_scorer({', '.join(arguments)})"
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
-        encoder, last = _split_pipeline(estimator)
+        steps, last = _take_apart(estimator)
         searches = hasattr(last, "kneighbors")
         if not hasattr(last, "pack" if searches else "transform"):
             raise TypeError(
@@ -100,23 +108,25 @@ class _RetrievalScorer:
                 f"HammingNeighbors, got {type(last).__name__}."
             )
         if searches:
-            return self._score_search(encoder, last, X, y)
+            return self._score_search(steps, last, X, y)
         return self._score_hasher(estimator, last, X, y)
 
-    def _score_search(self, encoder: Any, search: Any, X: Any, y: Any) -> float:
+    def _score_search(self, steps: list[Any], search: Any, X: Any, y: Any) -> float:
         if self._database is not None:
             raise ValueError(
                 f"{type(search).__name__} searches the database it was fitted on; a "
                 "scorer made with database=(X, y) scores hashers."
             )
+        for step in steps:
+            X = step.transform(X)
+        codes = search.pack(X)
         if search.y_ is None:
             raise ValueError(
                 f"This {type(search).__name__} was fitted without y, so there are no "
                 "labels to score against: fit(X, y)."
             )
-        codes = X if encoder is None else encoder.transform(X)
         return self._score(
-            search.pack(codes),
+            codes,
             search.codes_,
             y,
             search.y_,
@@ -138,12 +148,16 @@ class _RetrievalScorer:
         )
 
 
-def _split_pipeline(estimator: Any) -> tuple[Any, Any]:
-    """Return what comes before the last step, if anything, and the last step."""
+def _take_apart(estimator: Any) -> tuple[list[Any], Any]:
+    """Return the steps before the last one, in inner pipelines too, and the last."""
+    estimator = getattr(estimator, "best_estimator_", estimator)
     if not hasattr(estimator, "steps"):
-        return None, estimator
-    before = estimator[:-1]
-    return (before if len(before) else None), estimator[-1]
+        return [], estimator
+    *before, last = [
+        step for _, step in estimator.steps if step not in (None, "passthrough")
+    ]
+    inner, last = _take_apart(last)
+    return [*before, *inner], last
 
 
 map_scorer = make_retrieval_scorer(mean_average_precision_score)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 import numpy as np
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import (
@@ -16,14 +14,14 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import check_consistent_length, gen_even_slices
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklhash._fitting import unchanged_on_failure
 from sklhash.codes import as_words, check_codes, from_words
 from sklhash.metrics.scorers import map_scorer
+from sklhash.neighbors.search import codes_within, nearest_codes
 
 __all__ = ["HammingNeighbors"]
 
@@ -54,7 +52,7 @@ class HammingNeighbors(
     mode : {"distance", "connectivity"}, default="distance"
         What :meth:`transform` writes into the graph: the distances, or ones. As in
         :class:`~sklearn.neighbors.KNeighborsTransformer`, "distance" finds one
-        neighbour more, since a fitted sample is its own neighbour.
+        neighbour more, to make up for a fitted sample that finds itself.
 
     packed : bool, default=False
         Whether codes come packed, eight bits a byte.
@@ -71,7 +69,7 @@ class HammingNeighbors(
     Attributes
     ----------
     codes_ : ndarray of shape (n_samples_fit_, n_bytes), dtype=uint8
-        The fitted codes, packed.
+        The fitted codes, packed; a copy of what was given, and read-only.
 
     y_ : array-like of shape (n_samples_fit_,) or (n_samples_fit_, n_labels), or None
         Labels of the fitted codes, as they were given.
@@ -165,16 +163,18 @@ class HammingNeighbors(
                 check_consistent_length(X, y)
             codes = self._pack(X, reset=True)
             self._n_bytes = codes.shape[1]
-            self._words = as_words(codes)
-            self.y_ = y
+            self._words = as_words(codes).copy()
+            self.y_ = y.copy() if hasattr(y, "copy") else y
             self.n_samples_fit_ = self._n_features_out = len(codes)
         return self
 
     @property
     def codes_(self) -> NDArray[np.uint8]:
-        """The fitted codes, packed, (n_samples_fit_, n_bytes)."""
+        """The fitted codes, packed, (n_samples_fit_, n_bytes), read-only."""
         check_is_fitted(self)
-        return from_words(self._words, self._n_bytes)
+        codes = from_words(self._words, self._n_bytes)
+        codes.flags.writeable = False
+        return codes
 
     def pack(self, X: Any) -> NDArray[np.uint8]:
         """Read codes as this search does, and return them packed.
@@ -190,7 +190,13 @@ class HammingNeighbors(
             The packed codes.
         """
         check_is_fitted(self)
-        return self._pack(X, reset=False)
+        codes = self._pack(X, reset=False)
+        if codes.shape[1] != self._n_bytes:
+            raise ValueError(
+                f"X has codes of {codes.shape[1]} bytes, but the search was fitted on "
+                f"codes of {self._n_bytes}: `packed` was changed after the fit."
+            )
+        return codes
 
     def kneighbors(
         self,
@@ -227,21 +233,9 @@ class HammingNeighbors(
         """
         queries, own_rows = self._queries(X)
         k = self._check_n_neighbors(n_neighbors, leave_out=X is None)
-        from sklhash._kernels.knn import nearest
-
-        distances = np.empty((len(queries), k), dtype=np.int32)
-        indices = np.empty((len(queries), k), dtype=np.int64)
-
-        def search(rows: slice) -> None:
-            nearest(
-                queries[rows],
-                self._words,
-                own_rows[rows],
-                distances[rows],
-                indices[rows],
-            )
-
-        self._in_threads(search, len(queries))
+        distances, indices = nearest_codes(
+            queries, self._words, own_rows, k, self.n_jobs
+        )
         return (distances, indices) if return_distance else indices
 
     def radius_neighbors(
@@ -404,7 +398,8 @@ class HammingNeighbors(
             ensure_all_finite=real_valued,
         )
         if real_valued:
-            X = X > self.threshold
+            with np.errstate(over="ignore"):  # a threshold beyond a small dtype
+                X = X > self.threshold
         return check_codes(X, packed=self.packed, name="X")
 
     def _queries(self, X: Any) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -412,7 +407,7 @@ class HammingNeighbors(
         check_is_fitted(self)
         if X is None:
             return self._words, np.arange(self.n_samples_fit_)
-        queries = as_words(self._pack(X, reset=False))
+        queries = as_words(self.pack(X))
         return queries, np.full(len(queries), -1)
 
     def _check_n_neighbors(self, n_neighbors: int | None, *, leave_out: bool) -> int:
@@ -438,39 +433,8 @@ class HammingNeighbors(
             raise ValueError(
                 f"radius must be a whole number of bits, at least 0, got {radius!r}."
             )
-        from sklhash._kernels.radius import count_within, within
-
-        counts = np.empty(len(queries), dtype=np.int64)
-
-        def count(rows: slice) -> None:
-            count_within(
-                queries[rows], self._words, own_rows[rows], radius, counts[rows]
-            )
-
-        self._in_threads(count, len(queries))
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        distances = np.empty(starts[-1], dtype=np.int32)
-        indices = np.empty(starts[-1], dtype=np.int64)
-
-        def search(rows: slice) -> None:
-            within(
-                queries[rows],
-                self._words,
-                own_rows[rows],
-                radius,
-                starts[:-1][rows],
-                bool(by_distance),
-                distances,
-                indices,
-            )
-
-        self._in_threads(search, len(queries))
-        return starts, distances, indices
-
-    def _in_threads(self, search: Callable[[slice], None], n_queries: int) -> None:
-        n_parts = min(n_queries, effective_n_jobs(self.n_jobs))
-        Parallel(n_jobs=n_parts, require="sharedmem")(
-            delayed(search)(rows) for rows in gen_even_slices(n_queries, n_parts)
+        return codes_within(
+            queries, self._words, own_rows, int(radius), bool(by_distance), self.n_jobs
         )
 
     def _graph(

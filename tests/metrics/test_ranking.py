@@ -241,6 +241,14 @@ def test_packed_codes_score_the_same():
     assert packed == mean_average_precision_score(query, database, query_y, database_y)
 
 
+@pytest.mark.parametrize("ties", ["expected", "index"])
+def test_a_perfect_ranking_is_exactly_one(ties):
+    codes = np.tril(np.ones((50, 50), dtype=int), -1)
+    assert (
+        mean_average_precision_score(codes, codes, [0] * 50, [0] * 50, ties=ties) == 1
+    )
+
+
 def test_string_labels_score_the_same():
     query, query_y, database, database_y = random_retrieval()
     names = np.array(["ant", "bee", "cat", "dog", "eel"], dtype=object)
@@ -279,9 +287,10 @@ def test_what_an_empty_query_counts(ties):
 
 @pytest.mark.parametrize(("empty", "expected"), [("zero", 0.0), ("skip", np.nan)])
 def test_no_query_with_a_relevant_item_is_warned_of(empty, expected):
-    with pytest.warns(UndefinedMetricWarning, match="No query has a relevant item"):
+    with pytest.warns(UndefinedMetricWarning, match="No query has a rel") as record:
         score = mean_average_precision_score([[0]], [[1]], [0], [1], empty=empty)
     np.testing.assert_equal(score, expected)
+    assert record[0].filename == __file__
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -76,10 +76,41 @@ def test_a_hasher_is_queried_in_the_database_given(digits):
     assert scorer(hasher, X_query, y_query) == expected
 
 
+def test_pipelines_in_pipelines_and_fitted_searches_are_taken_apart(digits):
+    X, X_query, y, y_query = digits
+    lsh = LSH(16, random_state=0, packed=True)
+    flat = make_pipeline(Normalizer(), lsh, HammingNeighbors(packed=True)).fit(X, y)
+    nested = make_pipeline(
+        Normalizer(), "passthrough", make_pipeline(lsh, HammingNeighbors(packed=True))
+    ).fit(X, y)
+    chosen = GridSearchCV(flat, {"lsh__n_bits": [16]}, cv=FOLDS).fit(X, y)
+    expected = flat.score(X_query, y_query)
+    assert map_scorer(nested, X_query, y_query) == expected
+    assert map_scorer(chosen, X_query, y_query) == expected
+    hasher = make_pipeline(Normalizer(), make_pipeline(lsh)).fit(X, y)
+    chosen = GridSearchCV(hasher, {"pipeline__lsh__n_bits": [16]}, cv=FOLDS).fit(X, y)
+    assert map_scorer(chosen, X, y) == map_scorer(hasher, X, y)
+
+
+def test_unfitted_estimators_say_so(digits):
+    X, _, y, _ = digits
+    for estimator in (
+        LSH(),
+        HammingNeighbors(threshold=0.0),
+        make_pipeline(LSH(), HammingNeighbors()),
+    ):
+        with pytest.raises(NotFittedError):
+            map_scorer(estimator, X, y)
+
+
 def test_what_cannot_be_scored_is_refused(digits):
     X, X_query, y, y_query = digits
-    with pytest.raises(ValueError, match=r"database must be a pair \(X, y\), got 3"):
+    with pytest.raises(ValueError, match=r"a pair \(X, y\), got tuple of 3"):
         make_retrieval_scorer(mean_average_precision_score, database=(X, y, y))
+    with pytest.raises(ValueError, match=r"a pair \(X, y\), got int"):
+        make_retrieval_scorer(mean_average_precision_score, database=5)
+    with pytest.raises(ValueError, match=r"\['packed'\] follow from the estimator"):
+        make_retrieval_scorer(mean_average_precision_score, packed=True)
     unlabelled = make_pipeline(LSH(8), HammingNeighbors()).fit(X)
     with pytest.raises(ValueError, match="fitted without y"):
         map_scorer(unlabelled, X_query, y_query)

@@ -309,6 +309,36 @@ def test_queries_that_cannot_be_answered_are_refused():
         HammingNeighbors().codes_  # noqa: B018
 
 
+def test_codes_read_in_another_way_than_fitted_are_refused():
+    packed = np.random.default_rng(0).integers(256, size=(9, 24)).astype(np.uint8)
+    search = HammingNeighbors(packed=True).fit(packed).set_params(packed=False)
+    with pytest.raises(ValueError, match="3 bytes, .* fitted on codes of 24"):
+        search.kneighbors(packed > 127)
+    search = HammingNeighbors().fit(packed > 127).set_params(packed=True)
+    with pytest.raises(ValueError, match="24 bytes, .* fitted on codes of 3"):
+        search.kneighbors(packed)
+
+
+def test_the_index_is_a_copy():
+    packed = np.random.default_rng(0).integers(256, size=(9, 8)).astype(np.uint8)
+    y = np.arange(9) % 2
+    search = HammingNeighbors(packed=True).fit(packed, y)
+    before, score = search.codes_.copy(), search.score(packed, y)
+    packed[:], y[:] = 0, 0
+    np.testing.assert_array_equal(search.codes_, before)
+    assert search.score(before, np.arange(9) % 2) == score
+    with pytest.raises(ValueError, match="read-only"):
+        search.codes_[0] = 1
+
+
+def test_extreme_radius_and_threshold():
+    codes = random_codes(9, 4)
+    found = HammingNeighbors().fit(codes).radius_neighbors(codes, 2**70)[1]
+    assert all(len(row) == 9 for row in found)
+    X = np.array([[0.5], [2.0]], dtype=np.float16)
+    assert (HammingNeighbors(threshold=1e6).fit(X).codes_ == 0).all()
+
+
 def test_labels_need_not_be_classes_unless_scored():
     codes = random_codes(9, 4)
     search = HammingNeighbors().fit(codes, y=np.linspace(0, 1, 9))

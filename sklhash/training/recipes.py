@@ -1,0 +1,55 @@
+"""What the names of devices, schedules and optimizers stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["lr_factor", "optimizer_params", "resolve_device"]
+
+
+def resolve_device(device: str | torch.device) -> str:
+    """Return the name of the device that "auto" stands for on this machine."""
+    if device != "auto":
+        try:
+            return str(torch.device(device))
+        except RuntimeError as error:
+            raise ValueError(
+                f"device must be 'auto' or a torch device, got {device!r}: {error}"
+            ) from error
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def step_factor(epoch: int, max_epochs: int) -> float:
+    """Divide the learning rate by ten in the last fifth of the epochs."""
+    return 0.1 if epoch >= 0.8 * max_epochs else 1.0
+
+
+def cosine_factor(epoch: int, max_epochs: int) -> float:
+    """Let the learning rate fall from its full value towards zero in a half wave."""
+    return 0.5 * (1 + float(np.cos(np.pi * epoch / max_epochs)))
+
+
+def lr_factor(
+    lr_schedule: str | Callable[[int, int], float] | None,
+) -> Callable[[int, int], float] | None:
+    """Return the schedule that a name stands for."""
+    if isinstance(lr_schedule, str):
+        return {"step": step_factor, "cosine": cosine_factor}[lr_schedule]
+    return lr_schedule
+
+
+def optimizer_params(optimizer: Any, weight_decay: float) -> dict[str, Any]:
+    """Return the optimizer in the words of skorch."""
+    decay = {"optimizer__weight_decay": weight_decay}
+    if callable(optimizer):
+        return {"optimizer": optimizer, **(decay if weight_decay else {})}
+    if optimizer == "sgd":
+        return {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9, **decay}
+    named = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return {"optimizer": named[optimizer], **decay}
