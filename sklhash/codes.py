@@ -9,6 +9,7 @@ A code of ``n_bits`` bits is either *bits*, a uint8 array of 0 and 1 of shape
 from __future__ import annotations
 
 from contextlib import suppress
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -93,7 +94,8 @@ def unpack_codes(
            [0, 1, 1, 0, 0, 0, 0, 0, 0, 0]], dtype=uint8)
     """
     _check_bitorder(bitorder)
-    packed = check_packed(packed, n_bits=n_bits, bitorder=bitorder)
+    packed = check_packed(packed, bitorder=bitorder)
+    _check_width(packed, n_bits, bitorder, "packed")
     return np.unpackbits(packed, axis=1, count=n_bits, bitorder=bitorder)
 
 
@@ -214,9 +216,7 @@ def code_statistics(
 def check_bits(codes: Any, *, name: str = "codes") -> NDArray[np.uint8]:
     """Return `codes` as a uint8 matrix of zeros and ones, or say what is wrong."""
     codes = _as_matrix(codes, name)
-    if codes.dtype == object:
-        with suppress(TypeError, ValueError):
-            codes = codes.astype(np.float64)
+    codes = numbers_of(codes)
     if codes.dtype.kind not in "buif":
         raise ValueError(
             f"{name} must hold zeros and ones, got an array of dtype {codes.dtype}."
@@ -283,6 +283,14 @@ def check_code_pair(
     )
 
 
+def numbers_of(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an object array as floats where it holds numbers, others as they are."""
+    if values.dtype == object:
+        with suppress(TypeError, ValueError):
+            return values.astype(np.float64)
+    return values
+
+
 def as_words(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Lay packed codes out in 64-bit words, the form the compiled loops read."""
     n_samples, n_bytes = packed.shape
@@ -314,8 +322,8 @@ def _as_matrix(codes: Any, name: str) -> NDArray[Any]:
 def _check_width(
     packed: NDArray[np.uint8], n_bits: int, bitorder: BitOrder, name: str
 ) -> None:
-    if n_bits < 1:
-        raise ValueError(f"n_bits must be at least 1, got {n_bits}.")
+    if not isinstance(n_bits, Integral) or n_bits < 1:
+        raise ValueError(f"n_bits must be an integer of at least 1, got {n_bits!r}.")
     n_bytes = -(-n_bits // 8)
     if packed.shape[1] != n_bytes:
         raise ValueError(
@@ -339,7 +347,13 @@ def _statistics_bits(
     codes: ArrayLike, packed: bool, n_bits: int | None
 ) -> NDArray[np.uint8]:
     if not packed:
-        return check_bits(codes)
+        bits = check_bits(codes)
+        if n_bits not in (None, bits.shape[1]):
+            raise ValueError(
+                f"codes must have {n_bits} bits for n_bits={n_bits}, got "
+                f"{bits.shape[1]}."
+            )
+        return bits
     codes = check_packed(codes, n_bits=n_bits, name="codes")
     return np.unpackbits(codes, axis=1, count=n_bits, bitorder="little")
 

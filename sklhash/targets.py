@@ -11,7 +11,7 @@ from sklearn import get_config
 from sklearn.utils import column_or_1d, gen_batches
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
-from sklhash.codes import as_words
+from sklhash.codes import as_words, numbers_of
 
 __all__ = ["Targets", "encode_targets", "relevance_labels"]
 
@@ -115,7 +115,7 @@ def encode_targets(y: Any, *, classes: Any = None) -> Targets:
     if y.ndim == 2:
         return _encode_indicator(y, classes)
     present = np.unique(y)
-    classes = present if classes is None else np.unique(_as_labels(classes))
+    classes = present if classes is None else _distinct_classes(classes)
     _check_comparable(present, classes)
     unseen = ~np.isin(present, classes)
     if unseen.any():
@@ -172,7 +172,9 @@ def _as_labels(y: Any) -> Any:
     if y is None:
         raise ValueError("y must be class labels or a label indicator, got None.")
     if sparse.issparse(y):
-        return _as_indicator(sparse.csr_array(y))
+        if y.shape[1] > 1:
+            return _as_indicator(y)
+        y = y.toarray()
     array = np.asarray(y)
     if array.dtype.kind == "U" and isinstance(y, (list, tuple)):
         array = np.asarray(y, dtype=object)  # numpy makes "nan" of NaN and "1" of 1
@@ -201,23 +203,28 @@ def _as_classes(y: NDArray[Any]) -> NDArray[Any]:
         y = np.array(y.tolist())
     if y.dtype.kind == "T":
         return y.astype(object)
-    whole = y.dtype.kind in "biuU" or (
-        y.dtype.kind == "f" and (np.isfinite(y) & (np.floor(y) == y)).all()
-    )
-    if y.ndim != 1 or not whole:
+    if y.ndim == 1 and y.dtype.kind in "biuU":
+        return y
+    real = y.ndim == 1 and y.dtype.kind == "f"
+    whole = np.isfinite(y) & (np.floor(y) == y) if real else np.zeros(1, dtype=bool)
+    if not whole.all():
         raise ValueError(
             "Unknown label type: y must hold classes, that is strings, bools or whole "
-            f"numbers, got dtype {y.dtype} and values such as {y.ravel()[:3].tolist()}."
+            f"numbers, got {y[np.argmin(whole)]!r}."
         )
     return y
 
 
 def _as_indicator(y: Any) -> sparse.csr_array:
+    if not sparse.issparse(y):
+        y = numbers_of(y)
     values = y.data if sparse.issparse(y) else y
-    if values.dtype.kind not in "buif" or not np.isin(values, (0, 1)).all():
+    wrong = ~np.isin(values, (0, 1))
+    if wrong.any() or values.dtype.kind not in "buif":
+        culprit = values[wrong][0] if wrong.any() else values.dtype
         raise ValueError(
-            "A two-dimensional y must be a label indicator of zeros and ones, got "
-            f"dtype {values.dtype} and values such as {values.ravel()[:5].tolist()}."
+            "A two-dimensional y must be a label indicator of zeros and ones, without "
+            f"NaN or None, got {culprit!r}."
         )
     y = sparse.csr_array(y, dtype=np.float32, copy=True)
     y.sum_duplicates()
@@ -225,13 +232,21 @@ def _as_indicator(y: Any) -> sparse.csr_array:
     return y
 
 
+def _distinct_classes(classes: Any) -> NDArray[Any]:
+    if np.ndim(classes) != 1:
+        raise ValueError(f"classes must be a vector of classes, got {classes!r}.")
+    return np.unique(_as_labels(classes))
+
+
 def _encode_indicator(y: sparse.csr_array, classes: Any) -> Targets:
     classes = np.arange(y.shape[1]) if classes is None else np.asarray(classes)
-    if len(classes) != y.shape[1]:
+    if classes.shape != (y.shape[1],):
         raise ValueError(
-            f"y must be an indicator of {len(classes)} labels, got {y.shape[1]} "
-            "columns."
+            f"y must be an indicator with as many columns as there are classes, got "
+            f"{y.shape[1]} columns and classes of shape {classes.shape}."
         )
+    if len(np.unique(classes)) < len(classes):
+        raise ValueError(f"classes must be different, got {classes.tolist()}.")
     return Targets(classes, y)
 
 

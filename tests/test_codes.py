@@ -96,7 +96,9 @@ def test_what_is_no_bits_is_refused(bits, message):
         ([[1.0]], 8, r"dtype uint8, got dtype float64"),
         ([[True]], 8, r"dtype uint8, got dtype bool"),
         ([1], 8, r"shape \(1,\)"),
-        ([[1]], 0, r"n_bits must be at least 1, got 0"),
+        ([[1]], 0, r"n_bits must be an integer of at least 1, got 0"),
+        ([[1]], 7.5, r"n_bits must be an integer .* got 7.5"),
+        ([[1]], None, r"n_bits must be an integer .* got None"),
     ],
 )
 def test_what_is_no_packed_codes_is_refused(packed, n_bits, message):
@@ -192,6 +194,11 @@ def test_statistics_of_packed_codes():
     statistics = code_statistics(pack_codes(bits), packed=True, n_bits=12)
     np.testing.assert_array_equal(statistics.balance, expected.balance)
     assert code_statistics(pack_codes(bits), packed=True).balance.shape == (16,)
+
+
+def test_statistics_of_bits_of_another_width_are_refused():
+    with pytest.raises(ValueError, match="3 bits for n_bits=3, got 2"):
+        code_statistics([[0, 1]], n_bits=3)
 
 
 def test_no_codes_have_no_statistics():

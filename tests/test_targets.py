@@ -52,6 +52,8 @@ def test_numbers_and_bools_are_classes(y):
         lambda y: y.astype(bool),
         lambda y: y.astype(float),
         pd.DataFrame,
+        lambda y: pd.DataFrame(y).astype("boolean"),
+        lambda y: y.astype(object),
         sparse.csr_array,
         sparse.csc_matrix,
         lambda y: sparse.coo_array(y.astype(bool)),
@@ -88,15 +90,17 @@ def test_a_column_vector_is_ravelled_with_a_warning():
         (["a", "b", np.nan], "NaN or None"),
         (["a", 1], "mixes strings"),
         (pd.Series([1, None, 2], dtype="Int64"), "NaN or None"),
-        ([0.5, 1.2], "Unknown label type"),
+        ([0.0, 1.0, 1.2], r"Unknown label type: .* got .*1\.2"),
         ([0.0, np.inf], "Unknown label type"),
         (np.array([0.5, 1.2], dtype=object), "Unknown label type"),
         (np.array([(0, 1), (1, 2), None], dtype=object)[:2], "Unknown label type"),
         ([1j, 2j], "Unknown label type"),
         (np.array(["2020-01-01", "2021-01-01"], "M8[D]"), "Unknown label type"),
         (np.array([1, "a"], dtype=object), "mixes strings"),
-        ([[0, 2], [1, 0]], "indicator of zeros and ones"),
-        ([[0, np.nan], [1, 0]], "indicator of zeros and ones"),
+        ([[0, 1], [2, 0]], r"indicator of zeros and ones, .* got .*2"),
+        ([[0, np.nan], [1, 0]], r"indicator of zeros and ones, .* got .*nan"),
+        ([[0, None], [1, 0]], r"indicator of zeros and ones, .* got .*nan"),
+        ([[0j, 1], [1, 0]], r"indicator of zeros and ones, .* got .*complex"),
         ([["a", "b"], ["b", "a"]], "indicator of zeros and ones"),
         (sparse.csr_array([[0, 3.0]]), "indicator of zeros and ones"),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
@@ -141,8 +145,14 @@ def test_known_classes_fix_the_encoding():
         encode_targets(["c", "d"], classes=classes)
     with pytest.raises(ValueError, match="got strings and numbers"):
         encode_targets([0, 1], classes=classes)
-    with pytest.raises(ValueError, match="indicator of 2 labels, got 3 columns"):
+    with pytest.raises(ValueError, match="3 columns and classes of shape"):
         encode_targets(INDICATOR, classes=np.arange(2))
+
+
+def test_a_sparse_column_vector_is_ravelled_too():
+    with pytest.warns(DataConversionWarning, match="column-vector y was passed"):
+        targets = encode_targets(sparse.csr_array([[0], [1]]))
+    assert targets.ids.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("y", [np.array([2, 0, 1, 2]), INDICATOR])

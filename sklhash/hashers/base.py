@@ -25,9 +25,12 @@ from sklhash.hashers.parameters import DeclaredParameters
 from sklhash.metrics.scorers import map_scorer
 from sklhash.training.batches import float32_blocks
 
-__all__ = ["BaseHasher", "draw_seed"]
+__all__ = ["BaseHasher", "block_rows", "draw_seed"]
 
-BLOCK_ROWS = 256
+
+def block_rows(n_features: int) -> int:
+    """Return how many rows are mapped at once: 256, fewer if they are very wide."""
+    return max(16, min(256, 2**22 // n_features))
 
 
 class BaseHasher(
@@ -41,21 +44,24 @@ class BaseHasher(
 
     A hasher maps features to a real-valued code, and bit ``j`` of the code is one
     exactly where ``decision_function(X)[:, j] > 0``. A subclass declares its parameters
-    as annotated class attributes, sets `n_bits_` in `fit`, and maps blocks of
-    rows in `_project`.
+    as annotated class attributes, reads `X` by `_check_X` and sets `n_bits_` in `fit`,
+    and maps blocks of rows in `_project`.
 
     Parameters
     ----------
     n_bits : int, default=64
         Number of bits of a code.
+
+    packed : bool, default=False
+        Whether :meth:`transform` returns codes packed into bytes.
     """
 
     n_bits: int = field(default=64, kw_only=False)
+    packed: bool = False
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_bits": [Interval(Integral, 1, None, closed="left")],
         "packed": ["boolean"],
-        "random_state": ["random_state"],
     }
 
     @abstractmethod
@@ -64,7 +70,11 @@ class BaseHasher(
 
     @abstractmethod
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map a block of rows, shape (BLOCK_ROWS, n_features), to real-valued codes."""
+        """Map a block of rows to real-valued codes, (n_rows, n_bits).
+
+        The block has always the same height, that of `block_rows`, so that matrix
+        products take the same path whatever the number of rows encoded.
+        """
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
         """Return the real-valued code, of which :meth:`transform` takes the sign.
@@ -161,11 +171,12 @@ class BaseHasher(
         return self._check_X(X, reset=False)
 
     def _project_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Map `X` in blocks of one height, so that results do not depend on it."""
-        for rows, block in float32_blocks(X, BLOCK_ROWS):
+        """Map `X` in blocks of one height, the last one filled up with zeros."""
+        height = block_rows(X.shape[1])
+        for rows, block in float32_blocks(X, height):
             n_rows = len(block)
-            if n_rows < BLOCK_ROWS:
-                block = np.pad(block, ((0, BLOCK_ROWS - n_rows), (0, 0)))
+            if n_rows < height:
+                block = np.pad(block, ((0, height - n_rows), (0, 0)))
             yield rows, self._project(block)[:n_rows]
 
 

@@ -61,10 +61,12 @@ def check_codebook(codebook: Any, n_classes: int, n_bits: int) -> Codebook:
             f"codebook must have shape (n_classes, n_bits) = {(n_classes, n_bits)}, "
             f"got {codebook.shape}."
         )
-    if codebook.dtype.kind not in "uif" or not np.isin(codebook, (-1, 1)).all():
+    wrong = ~np.isin(codebook, (-1, 1))
+    if wrong.any():
+        row, bit = np.argwhere(wrong)[0]
         raise ValueError(
-            f"codebook must hold -1 and +1 only, got dtype {codebook.dtype} and values "
-            f"such as {codebook.ravel()[:5].tolist()}."
+            f"codebook must hold -1 and +1 only, got {codebook[row, bit]} in row "
+            f"{row}, bit {bit}."
         )
     return codebook.astype(np.int8)
 

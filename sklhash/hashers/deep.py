@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from torch import Tensor, nn
 
 from sklhash._fitting import unchanged_on_failure
@@ -58,7 +59,11 @@ class HashLoss(nn.Module, ABC):
         """
 
     def on_epoch_begin(self, epoch: int, max_epochs: int) -> None:
-        """Begin an epoch, the first is 0."""
+        """Begin an epoch, the first is 0.
+
+        In `partial_fit` each chunk is an epoch, and there may be more than
+        `max_epochs`.
+        """
 
     @abstractmethod
     def forward(self, output: Tensor, y: Tensor, index: Tensor) -> Tensor:
@@ -73,7 +78,8 @@ class HashLoss(nn.Module, ABC):
             Label indicator.
 
         index : Tensor of shape (n,), dtype=int64
-            Numbers of the batch's rows among the rows trained on.
+            Numbers of the batch's rows among the rows trained on, in `partial_fit`
+            among those of the chunk.
 
         Returns
         -------
@@ -116,8 +122,7 @@ lr_schedule : {{"step", "cosine"}}, callable or None, default={lr_schedule}
     ``lr_schedule(epoch, max_epochs)`` returns, or 1 (None).
 
 callbacks : list or None, default={callbacks}
-    Callbacks of skorch, used as they are and not copied, such as
-    ``skorch.callbacks.EarlyStopping("train_loss")``.
+    Callbacks of skorch, such as ``skorch.callbacks.EarlyStopping("train_loss")``.
 
 device : str or torch.device, default={device}
     Where to train and transform. "auto" is CUDA if there is one, else MPS, else CPU.
@@ -142,7 +147,8 @@ class DeepHasher(BaseHasher):
     """Base of hashers that train a torch module.
 
     A method is a subclass that declares its own parameters as annotated class
-    attributes and returns its loss from `_make_loss`.
+    attributes and returns its loss from `_make_loss`. If the loss keeps state for each
+    row, the subclass sets ``_supports_partial_fit = False``.
 
     Parameters
     ----------
@@ -218,9 +224,10 @@ class DeepHasher(BaseHasher):
     callbacks: Sequence[Any] | None = None
     device: str | torch.device = "auto"
     net_params: dict[str, Any] | None = None
-    packed: bool = False
     random_state: int | np.random.RandomState | None = None
     verbose: int = 0
+
+    _supports_partial_fit: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseHasher._parameter_constraints,
@@ -234,6 +241,7 @@ class DeepHasher(BaseHasher):
         "callbacks": [list, None],
         "device": [str, torch.device],
         "net_params": [dict, None],
+        "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
 
@@ -246,7 +254,7 @@ class DeepHasher(BaseHasher):
         """Return the method's loss for these targets."""
 
     def _make_head(self, n_features: int) -> HashHead:
-        """Return the method's head."""
+        """Return the method's head, a `HashHead` or an instance of a subclass of it."""
         return HashHead(n_features, self.n_bits, self.hidden_layer_sizes)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -283,13 +291,15 @@ class DeepHasher(BaseHasher):
             self._take(net, dataset.targets, self.n_bits)
         return self
 
+    @available_if(lambda self: self._supports_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Self:
         """Train for one pass over a chunk of rows.
 
         The first call, on a hasher that was not fitted, fixes the classes, the scale of
         the features and what the method draws for a fit; later calls go on from there.
-        The learning rate is `lr` throughout: `lr_schedule` is for :meth:`fit`.
+        The learning rate is `lr` throughout, since `lr_schedule` is for :meth:`fit`;
+        changes of other parameters wait for the next fit.
 
         Parameters
         ----------
@@ -301,8 +311,8 @@ class DeepHasher(BaseHasher):
             Labels, all among the classes.
 
         classes : array-like of shape (n_classes,), default=None
-            All classes that may come, or the names of the label columns in their
-            order. None takes those of the first call. Later calls may repeat it.
+            All classes that may come or, with a label indicator, the names of its
+            columns. None takes those of the first call. Later calls may repeat it.
 
         Returns
         -------
@@ -374,9 +384,14 @@ class DeepHasher(BaseHasher):
                 "y must be labels of the kind that this hasher was fitted with: "
                 f"{'a label indicator' if self._multilabel else 'a vector of classes'}."
             )
-        if classes is not None and set(classes) != set(self.classes_):
+        if classes is None:
+            return
+        classes = np.asarray(classes)
+        if not self._multilabel:
+            classes = np.unique(classes)
+        if not np.array_equal(classes, self.classes_):
             raise ValueError(
-                f"classes={list(classes)} is not what the first call of partial_fit "
+                f"classes={classes.tolist()} is not what the first call of partial_fit "
                 f"fixed: {self.classes_.tolist()}."
             )
 
@@ -386,9 +401,15 @@ class DeepHasher(BaseHasher):
 
         generator = torch.Generator().manual_seed(draw_seed(self.random_state))
         head = self._make_head(self.n_features_in_)
-        head.reset_parameters(generator)
-        head.standardize.learn(dataset.X)
         loss = self._make_loss(dataset.targets)
+        for made, wanted in ((head, HashHead), (loss, HashLoss)):
+            if not isinstance(made, wanted):
+                raise TypeError(
+                    f"{type(self).__name__} must make a {wanted.__name__}, got "
+                    f"{type(made).__name__}."
+                )
+        head.reset_parameters(generator)
+        head.standardize.learn(dataset.blocks())
         loss.on_fit_begin(dataset.targets, self.n_bits, generator)
         named = {
             "max_epochs": self.max_epochs,
@@ -402,14 +423,8 @@ class DeepHasher(BaseHasher):
             "verbose": self.verbose,
             **optimizer_params(self.optimizer, self.weight_decay),
         }
-        own = self.net_params or {}
-        taken = sorted({"module", "criterion", *named} & set(own))
-        if taken:
-            raise ValueError(
-                f"net_params must not hold {taken}, which {type(self).__name__} sets "
-                "itself; use its own parameters."
-            )
-        return HashingNet(head, loss, **named, **own)
+        _check_net_params(self.net_params or {}, named)
+        return HashingNet(head, loss, **named, **(self.net_params or {}))
 
     def _take(self, net: HashingNet, targets: Targets, n_bits: int) -> None:
         """Become the fitted hasher that the trained net makes."""
@@ -420,6 +435,22 @@ class DeepHasher(BaseHasher):
         self.history_ = net.epochs()
         self.loss_curve_ = [epoch["loss"] for epoch in self.history_]
         self.n_iter_ = len(self.history_)
+
+
+def _check_net_params(net_params: dict[str, Any], named: dict[str, Any]) -> None:
+    """Refuse what would undo a setting of the hasher or the parts it is made of."""
+    parts = {"module", "criterion", "dataset", "iterator_train", "train_split"}
+    settled = {*named, "optimizer__lr", "warm_start"}
+    taken = [
+        name
+        for name in net_params
+        if name in settled or name.partition("__")[0] in parts
+    ]
+    if taken:
+        raise ValueError(
+            f"net_params must not hold {taken}, which the hasher sets itself; use its "
+            "own parameters."
+        )
 
 
 def _document_shared_parameters(cls: type) -> None:

@@ -11,7 +11,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from sklhash._fitting import unchanged_on_failure
-from sklhash.hashers.base import BaseHasher, draw_seed
+from sklhash.hashers.base import BaseHasher, block_rows, draw_seed
 from sklhash.training.batches import float32_blocks
 from sklhash.training.heads import rowwise_linear
 
@@ -82,12 +82,12 @@ class LSH(BaseHasher):
     """
 
     center: str = "mean"
-    packed: bool = False
     random_state: int | np.random.RandomState | None = None
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseHasher._parameter_constraints,
         "center": [StrOptions({"mean", "origin"})],
+        "random_state": ["random_state"],
     }
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -146,7 +146,7 @@ class LSH(BaseHasher):
             self.center_ = np.zeros(X.shape[1])
             self.n_samples_seen_ = 0
         total = np.zeros(X.shape[1])
-        for _, block in float32_blocks(X, 1024):
+        for _, block in float32_blocks(X, block_rows(X.shape[1])):
             total += block.sum(axis=0, dtype=np.float64)
         n_seen = self.n_samples_seen_ + X.shape[0]
         if self.center == "mean":

@@ -20,8 +20,9 @@ class DeclaredParameters:
     defaults. The constructor stores them untouched, and its signature is plain: what
     may come without its name (``field(kw_only=False)``) is first, then a class's own
     parameters, then the inherited ones, then those that every hasher ends with.
-    Attributes annotated as `ClassVar` are no parameters. A class that writes its own
-    ``__init__`` is left alone.
+    A plain assignment to the name of an inherited parameter changes its default too.
+    Attributes annotated as `ClassVar`, and those that begin with an underscore, are no
+    parameters. A class that writes its own ``__init__`` is left alone.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -29,9 +30,15 @@ class DeclaredParameters:
         if "__init__" in vars(cls):
             return
         inherited = inspect.signature(cls).parameters
+        declared = inspect.get_annotations(cls)
         for name, parameter in inherited.items():
-            if name in vars(cls) and parameter.kind is not parameter.KEYWORD_ONLY:
-                setattr(cls, name, field(default=vars(cls)[name], kw_only=False))
+            if name in vars(cls):
+                declared.setdefault(name, parameter.annotation)
+                if parameter.kind is not parameter.KEYWORD_ONLY:
+                    setattr(cls, name, field(default=vars(cls)[name], kw_only=False))
+        cls.__annotations__ = {
+            name: declared[name] for name in declared if not name.startswith("_")
+        }
         dataclass(cls, repr=False, eq=False, kw_only=True, match_args=False)
         _order_signature(cls.__init__, list(inherited))
 

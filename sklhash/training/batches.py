@@ -29,9 +29,9 @@ def float32_rows(X: Any, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
         If a value is NaN, infinite, or too large for float32.
     """
     block = X[rows]
-    if sparse.issparse(block):
-        block = block.toarray()
     with np.errstate(over="ignore"):
+        if sparse.issparse(block):
+            block = block.astype(np.float32).toarray()
         block = np.require(block, np.float32, ["C", "W"])
     assert_all_finite(block, input_name="X")
     return block
@@ -54,35 +54,47 @@ class TrainingRows(torch.utils.data.Dataset):
     Parameters
     ----------
     X : {ndarray, csr_array} of shape (n_samples, n_features)
-        Validated features.
+        Features, their shape checked, their values not.
 
     targets : Targets
         Labels of the rows that are trained on.
 
     rows : ndarray of shape (len(targets),)
-        Which rows of `X` those are.
+        Which rows of `X` those are, ascending.
+
+    Raises
+    ------
+    ValueError
+        Now or when they are read, if values are not finite.
     """
 
     def __init__(self, X: Any, targets: Targets, rows: NDArray[np.intp]) -> None:
         self.targets = targets
+        self._X = X
         self._rows = rows
-        self.X = X
         self._tensor = None
         if not (sparse.issparse(X) or _is_memory_mapped(X)):
-            self._tensor = torch.from_numpy(float32_rows(X, slice(None)))
+            every = slice(None) if len(rows) == len(X) else rows
+            self._tensor = torch.from_numpy(float32_rows(X, every))
 
     def __len__(self) -> int:
         return len(self.targets)
 
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Walk over the features of all rows, some at a time."""
+        height = max(1, 2**20 // self._X.shape[1])
+        for rows in gen_batches(len(self), height):
+            yield self._features(torch.arange(len(self))[rows]).numpy()
+
     def batch(self, index: Tensor) -> Batch:
         """Return features, label indicator and `index` of some of the rows."""
-        positions = index.numpy()
-        rows = self._rows[positions]
-        if self._tensor is None:
-            x = torch.from_numpy(float32_rows(self.X, rows))
-        else:
-            x = self._tensor[torch.from_numpy(rows)]
-        return x, (torch.from_numpy(self.targets.indicator(positions)), index)
+        indicator = torch.from_numpy(self.targets.indicator(index.numpy()))
+        return self._features(index), (indicator, index)
+
+    def _features(self, index: Tensor) -> Tensor:
+        if self._tensor is not None:
+            return self._tensor[index]
+        return torch.from_numpy(float32_rows(self._X, self._rows[index.numpy()]))
 
 
 class ShuffledBatches:

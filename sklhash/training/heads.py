@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from sklhash.training.batches import float32_blocks, float32_rows
 
 __all__ = ["HashHead", "RowwiseLinear", "Standardize", "rowwise_linear"]
 
@@ -64,15 +62,17 @@ class Standardize(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(()))
 
-    def learn(self, X: Any) -> None:
-        """Take mean and scale from the rows of `X`, in one pass over blocks."""
-        n_rows, n_features = X.shape
-        origin = float32_rows(X, slice(0, 1024)).mean(axis=0, dtype=np.float64)
-        total, squares = np.zeros(n_features), np.zeros(n_features)
-        for _, block in float32_blocks(X, 1024):
+    def learn(self, blocks: Iterable[NDArray[np.float32]]) -> None:
+        """Take mean and scale from all rows, which come in blocks, in one pass."""
+        n_rows = 0
+        origin, total, squares = np.zeros((3, len(self.mean)))
+        for block in blocks:
+            if n_rows == 0:
+                origin = block.mean(axis=0, dtype=np.float64)
             centred = block - origin
             total += centred.sum(axis=0)
             squares += np.square(centred).sum(axis=0)
+            n_rows += len(block)
         shift = total / n_rows
         variance = (squares / n_rows - np.square(shift)).mean()
         self.mean.copy_(torch.from_numpy(origin + shift))
@@ -110,7 +110,10 @@ class HashHead(nn.Module):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        if not all(isinstance(w, Integral) and w > 0 for w in hidden_layer_sizes):
+        if not all(
+            isinstance(width, Integral) and not isinstance(width, bool) and width > 0
+            for width in hidden_layer_sizes
+        ):
             raise ValueError(
                 "hidden_layer_sizes must hold whole numbers of at least 1, got "
                 f"{hidden_layer_sizes!r}."

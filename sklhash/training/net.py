@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -92,7 +93,7 @@ class HashingNet(NeuralNet):
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
             except KeyboardInterrupt as interrupt:
-                if not _has_lost_patience(callback):
+                if method_name != "on_epoch_end" or not _has_lost_patience(callback):
                     raise
                 raise _StoppedEarly from interrupt
 
@@ -134,7 +135,13 @@ class HashingNet(NeuralNet):
             n_rows += len(batch[0])
             n_batches += 1
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.history.record(f"{prefix}_loss", float(loss_sum) / n_rows)
+        loss = float(loss_sum) / n_rows
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"The loss of epoch {len(self.history)} is {loss}: the training has "
+                f"diverged. A smaller learning rate than lr={self.lr} may help."
+            )
+        self.history.record(f"{prefix}_loss", loss)
         self.history.record(f"{prefix}_batch_count", n_batches)
 
     def get_loss(
@@ -161,6 +168,10 @@ class HashingNet(NeuralNet):
         self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
         for name, value in self.criterion_.log().items():
             self.history.record(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the parts that were handed in: the fitted ones are the same."""
+        return super().__getstate__() | {"module": None, "criterion": None}
 
     def project(
         self, block: NDArray[np.float32], module: Callable[[Tensor], Tensor]

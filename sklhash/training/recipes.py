@@ -13,16 +13,22 @@ __all__ = ["lr_factor", "optimizer_params", "resolve_device"]
 
 def resolve_device(device: str | torch.device) -> str:
     """Return the name of the device that "auto" stands for on this machine."""
-    if device != "auto":
-        try:
-            return str(torch.device(device))
-        except RuntimeError as error:
-            raise ValueError(
-                f"device must be 'auto' or a torch device, got {device!r}: {error}"
-            ) from error
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return next(name for name, there in available.items() if there)
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be 'auto' or a torch device, got {device!r}: {error}"
+        ) from error
+    if not available.get(kind, True):
+        raise ValueError(f"device={str(device)!r} is not available on this machine.")
+    return str(device)
 
 
 def step_factor(epoch: int, max_epochs: int) -> float:

@@ -125,9 +125,9 @@ def test_a_codebook_of_signs_is_taken(dtype):
     ("codebook", "message"),
     [
         ([[1, -1], [1, 1]], r"\(2, 3\), got \(2, 2\)"),
-        ([[1, 0, 1], [0, 1, 1]], "-1 and [+]1 only"),
-        ([[1, np.nan, 1], [1, 1, 1]], "-1 and [+]1 only"),
-        ([["a", "b", "c"]] * 2, "-1 and [+]1 only"),
+        ([[1, 1, 1], [-1, 1, 0]], "-1 and [+]1 only, got 0 in row 1, bit 2"),
+        ([[1, np.nan, 1], [1, 1, 1]], "-1 and [+]1 only, got nan in row 0, bit 1"),
+        ([["a", "b", "c"]] * 2, "-1 and [+]1 only, got a"),
     ],
 )
 def test_another_codebook_is_refused(codebook, message):

@@ -37,9 +37,10 @@ class PairLoss(HashLoss):
 
 class PairHash(DeepHasher):
     sharpness: float = 5.0
-    max_epochs: int = 20
+    max_epochs = 20
 
-    _parameter_constraints = {  # noqa: RUF012
+    _supports_partial_fit = False
+    _parameter_constraints: dict = {  # noqa: RUF012
         **DeepHasher._parameter_constraints,
         "sharpness": [float],
     }
@@ -66,6 +67,25 @@ def test_its_own_quantities_are_in_the_history(digits):
     hasher = PairHash(8, max_epochs=4).fit(*digits)
     assert [epoch["beta"] for epoch in hasher.history_] == [1, 1.25, 1.5, 1.75]
     assert all(0 < epoch["size"] < 1 for epoch in hasher.history_)
+
+
+def test_state_for_each_row_does_not_stream():
+    assert not hasattr(PairHash(), "partial_fit")
+
+
+def test_other_makes_of_head_and_loss_are_refused(digits):
+    class LinearHead(PairHash):
+        def _make_head(self, n_features):
+            return torch.nn.Linear(n_features, self.n_bits)
+
+    class PlainLoss(PairHash):
+        def _make_loss(self, targets):
+            return torch.nn.MSELoss()
+
+    with pytest.raises(TypeError, match="LinearHead must make a HashHead, got Linear"):
+        LinearHead().fit(*digits)
+    with pytest.raises(TypeError, match="PlainLoss must make a HashLoss, got MSELoss"):
+        PlainLoss().fit(*digits)
 
 
 def test_its_constructor_is_that_of_the_house():

@@ -24,8 +24,9 @@ class Child(Parent):
 
 
 class Grandchild(Child):
-    width: int = 16
+    width = 16
     depth: int = 2
+    _notes: dict = {}  # noqa: RUF012
 
 
 def test_own_parameters_come_before_inherited_ones_and_the_usual_ones_last():

@@ -13,8 +13,8 @@ from sklhash.training.batches import (
 
 
 def rows_of(X, y=None, rows=None):
-    y = np.arange(len(X)) if y is None else y
-    rows = np.arange(len(X)) if rows is None else rows
+    y = np.arange(X.shape[0]) if y is None else y
+    rows = np.arange(X.shape[0]) if rows is None else rows
     return TrainingRows(X, encode_targets(y).take(rows), rows)
 
 
@@ -54,6 +54,17 @@ def test_a_batch_has_features_labels_and_row_numbers(mapped, tmp_path):
     np.testing.assert_array_equal(x, X[[9, 3]])
     np.testing.assert_array_equal(y.argmax(dim=1), [4, 3])
     assert index.tolist() == [2, 0]
+    np.testing.assert_array_equal(np.concatenate(list(dataset.blocks())), X[kept])
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+def test_rows_that_are_not_trained_on_are_not_looked_at(convert):
+    X = np.ones((6, 2))
+    X[3] = np.nan
+    dataset = rows_of(convert(X), np.arange(6), np.array([0, 1, 5]))
+    assert dataset.batch(torch.arange(3))[0].sum() == 6
+    with pytest.raises(ValueError, match="contains NaN"):
+        list(rows_of(convert(X), np.arange(6), np.array([0, 3])).blocks())
 
 
 def test_a_read_only_array_is_read_without_complaint():

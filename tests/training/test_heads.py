@@ -10,7 +10,7 @@ def test_standardize_centres_and_scales_by_one_number():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((3000, 5)) * [1, 2, 3, 4, 5] + 1000
     standardize = Standardize(5)
-    standardize.learn(X)
+    standardize.learn(iter([X[:10], X[10:1500], X[1500:]]))
     np.testing.assert_allclose(standardize.mean, X.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(standardize.scale, np.sqrt(X.var(axis=0).mean()))
     Z = standardize(torch.tensor(X, dtype=torch.float32)).numpy()
@@ -21,7 +21,7 @@ def test_standardize_centres_and_scales_by_one_number():
 
 def test_constant_features_are_not_divided():
     standardize = Standardize(2)
-    standardize.learn(np.full((10, 2), 0.1))
+    standardize.learn([np.full((10, 2), 0.1)])
     assert standardize.scale == 1
 
 
@@ -45,7 +45,7 @@ def test_weights_come_from_the_generator_alone():
 def test_the_head_is_its_parts():
     head = HashHead(6, 4, (5,), batch_norm=True)
     head.reset_parameters(torch.Generator().manual_seed(0))
-    head.standardize.learn(np.random.default_rng(0).random((30, 6)))
+    head.standardize.learn([np.random.default_rng(0).random((30, 6))])
     x = torch.rand(16, 6)
     z = (x - head.standardize.mean) / head.standardize.scale
     z = torch.relu(z @ head.hidden[0].weight.T + head.hidden[0].bias)
