@@ -69,7 +69,7 @@ class HammingNeighbors(
     Attributes
     ----------
     codes_ : ndarray of shape (n_samples_fit_, n_bytes), dtype=uint8
-        The fitted codes, packed; a copy of what was given, and read-only.
+        The fitted codes, packed: a view of the index, not to be changed.
 
     y_ : array-like of shape (n_samples_fit_,) or (n_samples_fit_, n_labels), or None
         Labels of the fitted codes, as they were given.
@@ -170,11 +170,9 @@ class HammingNeighbors(
 
     @property
     def codes_(self) -> NDArray[np.uint8]:
-        """The fitted codes, packed, (n_samples_fit_, n_bytes), read-only."""
+        """The fitted codes, packed, (n_samples_fit_, n_bytes)."""
         check_is_fitted(self)
-        codes = from_words(self._words, self._n_bytes)
-        codes.flags.writeable = False
-        return codes
+        return from_words(self._words, self._n_bytes)
 
     def pack(self, X: Any) -> NDArray[np.uint8]:
         """Read codes as this search does, and return them packed.
