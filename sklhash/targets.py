@@ -216,9 +216,12 @@ def _as_classes(y: NDArray[Any]) -> NDArray[Any]:
 
 
 def _as_indicator(y: Any) -> sparse.csr_array:
-    if not sparse.issparse(y):
-        y = numbers_of(y)
-    values = y.data if sparse.issparse(y) else y
+    if sparse.issparse(y):
+        y = sparse.csr_array(y, copy=True)
+        y.sum_duplicates()
+        values = y.data
+    else:
+        values = y = numbers_of(y)
     wrong = ~np.isin(values, (0, 1))
     if wrong.any() or values.dtype.kind not in "buif":
         culprit = values[wrong][0] if wrong.any() else values.dtype
@@ -226,8 +229,7 @@ def _as_indicator(y: Any) -> sparse.csr_array:
             "A two-dimensional y must be a label indicator of zeros and ones, without "
             f"NaN or None, got {culprit!r}."
         )
-    y = sparse.csr_array(y, dtype=np.float32, copy=True)
-    y.sum_duplicates()
+    y = sparse.csr_array(y, dtype=np.float32)
     y.eliminate_zeros()
     return y
 

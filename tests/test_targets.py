@@ -103,6 +103,10 @@ def test_a_column_vector_is_ravelled_with_a_warning():
         ([[0j, 1], [1, 0]], r"indicator of zeros and ones, .* got .*complex"),
         ([["a", "b"], ["b", "a"]], "indicator of zeros and ones"),
         (sparse.csr_array([[0, 3.0]]), "indicator of zeros and ones"),
+        (
+            sparse.coo_array(([1, 1], ([0, 0], [1, 1])), shape=(2, 3)),
+            "indicator of zeros and ones, .* got .*2",
+        ),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
     ],
 )

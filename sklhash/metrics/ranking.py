@@ -80,8 +80,10 @@ def mean_average_precision_score(
         the smaller of `k` and that number. The same for ``k=None``.
 
     empty : {"zero", "skip", "raise"}, default="zero"
-        What a query without any relevant item in the database does: count 0, be left
-        out of the mean, or raise an error.
+        What a query whose divisor is zero does: count 0, be left out of the mean, or
+        raise an error. With ``normalize="hits"`` that is a query without a relevant
+        item among the first `k` (with expected ties: in no order of the tied items),
+        else one without a relevant item in the database.
 
     exclude_self : bool, default=False
         Whether query ``i`` is database item ``i`` and is left out of its own ranking.
@@ -103,7 +105,7 @@ def mean_average_precision_score(
     Warns
     -----
     UndefinedMetricWarning
-        If no query has a relevant item in the database.
+        If the divisor of every query is zero.
 
     Notes
     -----
@@ -145,7 +147,7 @@ def mean_average_precision_score(
     check_consistent_length(query_codes, query_labels)
     check_consistent_length(database_codes, database_labels)
     k = _check_ranking(len(query_codes), len(database_codes), k, exclude_self)
-    precisions, has_relevant = _average_precisions(
+    precisions, is_defined = _average_precisions(
         (as_words(query_codes), as_words(database_codes)),
         (query_labels, database_labels, multilabel),
         n_distances=8 * query_codes.shape[1] + 1,
@@ -154,7 +156,8 @@ def mean_average_precision_score(
         normalize=normalize,
         exclude_self=exclude_self,
     )
-    return _mean_over_queries(precisions, has_relevant, empty)
+    where = f"among the first {k}" if normalize == "hits" else "in the database"
+    return _mean_over_queries(precisions, is_defined, empty, where)
 
 
 def _check_ranking(
@@ -192,7 +195,7 @@ def _average_precisions(
     normalize: str,
     exclude_self: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Average precision of each query, and whether it has a relevant item."""
+    """Average precision of each query, and whether its divisor is not zero."""
     from sklhash._kernels import ranking as kernels
 
     queries, database = codes
@@ -204,7 +207,7 @@ def _average_precisions(
     }[normalize]
     own_rows = np.arange(len(queries)) if exclude_self else np.full(len(queries), -1)
     precisions = np.empty(len(queries))
-    has_relevant = np.empty(len(queries), dtype=bool)
+    is_defined = np.empty(len(queries), dtype=bool)
     bytes_a_query = 2 * 8 * n_distances
     block_rows = int(get_config()["working_memory"] * 2**20) // bytes_a_query
     for rows in gen_batches(len(queries), max(1, block_rows)):
@@ -219,30 +222,35 @@ def _average_precisions(
         totals = np.zeros((len(queries[rows]), n_distances), dtype=np.int64)
         relevant = np.zeros_like(totals)
         kernels.count_by_distance(*ranking, totals, relevant)
-        has_relevant[rows] = relevant.any(axis=1)
         counts = (totals, relevant, k, divisor, precisions[rows])
         if ties == "expected":
             kernels.expected_average_precision(*counts)
         else:
             kernels.average_precision_in_index_order(*ranking, *counts)
-    return precisions, has_relevant
+        hit = precisions[rows] > 0
+        is_defined[rows] = hit if normalize == "hits" else relevant.any(axis=1)
+    return precisions, is_defined
 
 
 def _mean_over_queries(
-    scores: NDArray[np.float64], has_relevant: NDArray[np.bool_], empty: str
+    scores: NDArray[np.float64],
+    is_defined: NDArray[np.bool_],
+    empty: str,
+    where: str,
 ) -> float:
-    """Average over queries, those without a relevant item as `empty` says."""
-    if empty == "raise" and not has_relevant.all():
+    """Average over queries, those that are not defined as `empty` says."""
+    if empty == "raise" and not is_defined.all():
         raise ValueError(
-            f"{np.sum(~has_relevant)} of {len(scores)} queries have no relevant item "
-            f"in the database, the first is query {np.argmin(has_relevant)}."
+            f"{np.sum(~is_defined)} of {len(scores)} queries have no relevant item "
+            f"{where}, the first is query {np.argmin(is_defined)}."
         )
-    if not has_relevant.any():
+    if not is_defined.any():
         warnings.warn(
-            "No query has a relevant item in the database: do they share any class? "
-            "(Folds of labels sorted by class do not, unless they are stratified.)",
+            f"No query has a relevant item {where}: do queries and database share any "
+            "class? (Folds of labels sorted by class do not, unless they are "
+            "stratified.)",
             UndefinedMetricWarning,
             stacklevel=4,
         )
         return 0.0 if empty == "zero" else float("nan")
-    return float(np.mean(scores[has_relevant] if empty == "skip" else scores))
+    return float(np.mean(scores[is_defined] if empty == "skip" else scores))

@@ -285,6 +285,30 @@ def test_what_an_empty_query_counts(ties):
         score("raise")
 
 
+@pytest.mark.parametrize("ties", ["expected", "index"])
+def test_a_query_without_a_hit_is_empty_if_hits_are_the_divisor(ties):
+    """Query 0 has a hit at rank 1, query 1 one at rank 3, of three."""
+    query, database = [[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 1], [0, 1, 1]]
+
+    def score(k, normalize, empty="skip"):
+        return mean_average_precision_score(
+            query,
+            database,
+            ["a", "b"],
+            ["a", "a", "b"],
+            k=k,
+            ties=ties,
+            normalize=normalize,
+            empty=empty,
+        )
+
+    assert score(2, "hits") == 1
+    assert score(2, "relevant") == score(2, "min") == 0.5
+    assert score(3, "hits") == pytest.approx((1 + 1 / 3) / 2)
+    with pytest.raises(ValueError, match="1 of 2 .* among the first 2, .* query 1"):
+        score(2, "hits", empty="raise")
+
+
 @pytest.mark.parametrize(("empty", "expected"), [("zero", 0.0), ("skip", np.nan)])
 def test_no_query_with_a_relevant_item_is_warned_of(empty, expected):
     with pytest.warns(UndefinedMetricWarning, match="No query has a rel") as record:
