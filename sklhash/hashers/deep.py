@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -17,10 +17,10 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from torch import Tensor, nn
 
 from sklhash._fitting import unchanged_on_failure
 from sklhash.hashers.base import BaseHasher, draw_seed
+from sklhash.hashers.loss import HashLoss
 from sklhash.targets import Targets, encode_targets
 from sklhash.training.batches import ShuffledBatches, TrainingRows
 from sklhash.training.heads import HashHead
@@ -30,69 +30,6 @@ if TYPE_CHECKING:
     from sklhash.training.net import HashingNet
 
 __all__ = ["DeepHasher", "HashLoss"]
-
-
-class HashLoss(nn.Module, ABC):
-    """Base of the losses that deep hashers train with.
-
-    Only `forward` has to be written. State per row or per step belongs into
-    buffers, so that it is saved with the model; randomness comes from the generator
-    that `on_fit_begin` is given.
-    """
-
-    def on_fit_begin(
-        self, targets: Targets, n_bits: int, generator: torch.Generator
-    ) -> None:
-        """Prepare for a fit, once, before the first batch.
-
-        Parameters
-        ----------
-        targets : Targets
-            Labels of all rows that are trained on: `ids`, `n_classes`, `indicator`,
-            `similarity`, `relevance`.
-
-        n_bits : int
-            Number of bits of a code.
-
-        generator : torch.Generator
-            The fit's source of randomness, on the CPU.
-        """
-
-    def on_epoch_begin(self, epoch: int, max_epochs: int) -> None:
-        """Begin an epoch, the first is 0.
-
-        In `partial_fit` each chunk is an epoch, and there may be more than
-        `max_epochs`.
-        """
-
-    @abstractmethod
-    def forward(self, output: Tensor, y: Tensor, index: Tensor) -> Tensor:
-        """Return the loss of a batch.
-
-        Parameters
-        ----------
-        output : Tensor of shape (n, n_bits)
-            The head's output for the batch.
-
-        y : Tensor of shape (n, n_classes), dtype=float32
-            Label indicator.
-
-        index : Tensor of shape (n,), dtype=int64
-            Numbers of the batch's rows among the rows trained on, in `partial_fit`
-            among those of the chunk.
-
-        Returns
-        -------
-        loss : Tensor of shape ()
-            Mean over the batch.
-        """
-
-    def on_epoch_end(self) -> None:
-        """End an epoch."""
-
-    def log(self) -> dict[str, float]:
-        """Return the method's own quantities for the epoch's line in `history_`."""
-        return {}
 
 
 SHARED_PARAMETERS = """

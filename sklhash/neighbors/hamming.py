@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklhash._fitting import unchanged_on_failure
 from sklhash.codes import as_words, check_codes, from_words
 from sklhash.metrics.scorers import map_scorer
-from sklhash.neighbors.search import codes_within, nearest_codes
+from sklhash.neighbors.search import codes_within, nearest_codes, split_rows
 
 __all__ = ["HammingNeighbors"]
 
@@ -269,10 +269,8 @@ class HammingNeighbors(
             Rows of the fitted codes.
         """
         starts, distances, indices = self._within(X, radius, sort_results)
-        found = _as_object_array(np.split(indices, starts[1:-1]))
-        if not return_distance:
-            return found
-        return _as_object_array(np.split(distances, starts[1:-1])), found
+        found = split_rows(indices, starts)
+        return (split_rows(distances, starts), found) if return_distance else found
 
     def kneighbors_graph(
         self,
@@ -451,9 +449,3 @@ class HammingNeighbors(
             (edges.astype(np.float64), indices, starts),
             shape=(len(starts) - 1, self.n_samples_fit_),
         )
-
-
-def _as_object_array(arrays: list[NDArray[Any]]) -> NDArray[np.object_]:
-    result = np.empty(len(arrays), dtype=object)
-    result[:] = arrays
-    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_even_slices
 from sklearn.utils.parallel import Parallel, delayed
 
-__all__ = ["codes_within", "nearest_codes"]
+__all__ = ["codes_within", "nearest_codes", "split_rows"]
 
 Words = NDArray[np.uint64]
 
@@ -111,6 +112,13 @@ def codes_within(
 
     _in_threads(search, len(queries), n_jobs)
     return starts, distances, indices
+
+
+def split_rows(values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Cut what :func:`codes_within` found into one array a query."""
+    rows = np.empty(len(starts) - 1, dtype=object)
+    rows[:] = np.split(values, starts[1:-1])
+    return rows
 
 
 def _in_threads(

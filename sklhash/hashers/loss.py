@@ -1,0 +1,75 @@
+"""HashLoss: how a deep method says what it wants."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from sklhash.targets import Targets
+
+__all__ = ["HashLoss"]
+
+
+class HashLoss(nn.Module, ABC):
+    """Base of the losses that deep hashers train with.
+
+    Only `forward` has to be written. State per row or per step belongs into
+    buffers, so that it is saved with the model; randomness comes from the generator
+    that `on_fit_begin` is given.
+    """
+
+    def on_fit_begin(
+        self, targets: Targets, n_bits: int, generator: torch.Generator
+    ) -> None:
+        """Prepare for a fit, once, before the first batch.
+
+        Parameters
+        ----------
+        targets : Targets
+            Labels of all rows that are trained on: `ids`, `n_classes`, `indicator`,
+            `similarity`, `relevance`.
+
+        n_bits : int
+            Number of bits of a code.
+
+        generator : torch.Generator
+            The fit's source of randomness, on the CPU.
+        """
+
+    def on_epoch_begin(self, epoch: int, max_epochs: int) -> None:
+        """Begin an epoch, the first is 0.
+
+        In `partial_fit` each chunk is an epoch, and there may be more than
+        `max_epochs`.
+        """
+
+    @abstractmethod
+    def forward(self, output: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        output : Tensor of shape (n, n_bits)
+            The head's output for the batch.
+
+        y : Tensor of shape (n, n_classes), dtype=float32
+            Label indicator.
+
+        index : Tensor of shape (n,), dtype=int64
+            Numbers of the batch's rows among the rows trained on, in `partial_fit`
+            among those of the chunk.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+            Mean over the batch.
+        """
+
+    def on_epoch_end(self) -> None:
+        """End an epoch."""
+
+    def log(self) -> dict[str, float]:
+        """Return the method's own quantities for the epoch's line in `history_`."""
+        return {}
