@@ -103,9 +103,9 @@ class OrthoHash(DeepHasher):
     r"""Deep hashing with one cosine loss to fixed codewords.
 
     Each class has a codeword :math:`o_k \in \{-1, 1\}^K`, drawn at the start and never
-    trained. The head, a linear layer with batch normalisation, turns a row into
-    :math:`v`, and the loss is a softmax over the cosines to the codewords with a margin
-    on the row's own classes [1]_:
+    trained. The head, which ends in a linear layer with batch normalisation, turns a
+    row into :math:`v`, and the loss is a softmax over the cosines to the codewords with
+    a margin on the row's own classes [1]_:
 
     .. math::
         c_k = \frac{v \cdot o_k}{|v| \sqrt{K}}, \qquad
@@ -192,10 +192,10 @@ class OrthoHash(DeepHasher):
     The features are centred and scaled by one number, so their common scale does not
     matter; features in different units want a `StandardScaler` before.
     The hidden layer and the settings of the training were chosen on held-out parts of
-    the training rows of six sets of features (CIFAR-10, Fashion-MNIST, 20 Newsgroups,
-    Corel5K, Scene, digits). The paper's head for ready-made features has no hidden
-    layer: ``OrthoHash(hidden_layer_sizes=(), lr=1e-3)`` trains and encodes several
-    times faster, with a lower mAP.
+    the training rows of five sets of features (CIFAR-10, Fashion-MNIST, 20 Newsgroups,
+    Corel5K, Scene) at 16, 32 and 64 bits. The paper's head for ready-made features has
+    no hidden layer: ``OrthoHash(hidden_layer_sizes=(), lr=1e-3)`` trains and encodes
+    several times faster, with a lower mAP.
 
     References
     ----------
