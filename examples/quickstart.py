@@ -52,7 +52,9 @@ def main(picture="quickstart.png"):
     codes = search[:-1].transform(X_query)
     distances, indices = search[-1].kneighbors(codes, n_neighbors=10)
     n_wrong = (y[indices] != y_query[:, None]).sum(axis=1)
-    shown = np.r_[0:3, np.argsort(-n_wrong, kind="stable")[:3]]
+    one_each = [np.argmax(y_query == digit) for digit in (0, 1, 2)]
+    worst = np.argsort(-n_wrong, kind="stable")[:3]
+    shown = [*one_each, *worst]
     plot_retrieved(
         X, X_query[shown], y, y_query[shown], distances[shown], indices[shown]
     )
@@ -89,7 +91,7 @@ def plot_retrieved(X, X_query, y, y_query, distances, indices):
         n_queries, n_neighbors + 1, figsize=(9, 6.4), layout="constrained"
     )
     figure.suptitle(
-        "Three queries and the three worst, with their ten nearest by OrthoHash\n"
+        "Three queries, then the three worst, and their ten nearest by OrthoHash\n"
         "(64 bits; below each its Hamming distance; wrong digits are crossed out)"
     )
     for ax in axes.flat:

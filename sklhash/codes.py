@@ -285,7 +285,7 @@ def check_code_pair(
 
 def numbers_of(values: NDArray[Any]) -> NDArray[Any]:
     """Return an object array as floats where it holds numbers, others as they are."""
-    if values.dtype == object:
+    if values.dtype == object and not any(isinstance(v, str) for v in values.flat):
         with suppress(TypeError, ValueError):
             return values.astype(np.float64)
     return values

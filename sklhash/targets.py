@@ -205,14 +205,16 @@ def _as_classes(y: NDArray[Any]) -> NDArray[Any]:
         return y.astype(object)
     if y.ndim == 1 and y.dtype.kind in "biuU":
         return y
-    real = y.ndim == 1 and y.dtype.kind == "f"
-    whole = np.isfinite(y) & (np.floor(y) == y) if real else np.zeros(1, dtype=bool)
-    if not whole.all():
-        raise ValueError(
-            "Unknown label type: y must hold classes, that is strings, bools or whole "
-            f"numbers, got {y[np.argmin(whole)]!r}."
-        )
-    return y
+    culprit = f"dtype {y.dtype}"
+    if y.ndim == 1 and y.dtype.kind == "f":
+        whole = np.isfinite(y) & (np.floor(y) == y)
+        if whole.all():
+            return y
+        culprit = repr(y[np.argmin(whole)])
+    raise ValueError(
+        "Unknown label type: y must hold classes, that is strings, bools or whole "
+        f"numbers, got {culprit}."
+    )
 
 
 def _as_indicator(y: Any) -> sparse.csr_array:

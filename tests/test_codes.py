@@ -75,6 +75,7 @@ def test_zeros_and_ones_of_any_kind_are_bits(convert):
         ([["a", "b"]], r"dtype <U1"),
         ([[None, 1]], r"got nan in row 0, bit 0"),
         ([[object(), 1]], r"dtype object"),
+        (np.array([["1", "0"]], dtype=object), r"dtype object"),
         ([[1 + 0j]], r"dtype complex128"),
         (sparse.csr_array(np.eye(2)), r"dense array, got a sparse one"),
     ],

@@ -58,9 +58,6 @@ def expected_average_precision(totals, relevant, k, normalize, scores):
     scores : float64 (n_queries,), written
     """
     n_queries, n_distances = totals.shape
-    harmonic = np.zeros(k + 1)
-    for i in range(1, k + 1):
-        harmonic[i] = harmonic[i - 1] + 1.0 / i
     for q in range(n_queries):
         items = hits = 0
         precision_sum = 0.0
@@ -70,7 +67,7 @@ def expected_average_precision(totals, relevant, k, normalize, scores):
             if items + n > k:
                 cut = d
                 break
-            precision_sum += _tied_precisions(n, n, r, items, hits, harmonic)
+            precision_sum += _tied_precisions(n, n, r, items, hits)
             items += n
             hits += r
         all_relevant = relevant[q].sum()
@@ -84,11 +81,10 @@ def expected_average_precision(totals, relevant, k, normalize, scores):
                 hits,
                 precision_sum,
                 k,
-                harmonic,
             )
         else:
             precision_sum += _tied_precisions(
-                totals[q, cut], k - items, relevant[q, cut], items, hits, harmonic
+                totals[q, cut], k - items, relevant[q, cut], items, hits
             )
             scores[q] = _divided(precision_sum, hits, all_relevant, k, normalize)
 
@@ -158,7 +154,7 @@ def _divided(precision_sum, hits, all_relevant, k, normalize):
 
 
 @kernel
-def _tied_precisions(n, taken, r, items, hits, harmonic):
+def _tied_precisions(n, taken, r, items, hits):
     """Expected sum of precisions at the relevant items among the first `taken` of a
     tie of `n` items, `r` of them relevant, behind `items` items with `hits` relevant.
 
@@ -167,14 +163,36 @@ def _tied_precisions(n, taken, r, items, hits, harmonic):
     """
     if r == 0 or taken == 0:
         return 0.0
-    slope = (r - 1) / (n - 1) if n > 1 else 1.0
-    inverse_ranks = harmonic[items + taken] - harmonic[items]
-    constant = hits + 1 - slope * (items + 1)
-    return r / n * (slope * taken + constant * inverse_ranks)
+    slope = (r - 1) / (n - 1) if n > 1 else 0.0
+    if taken <= 16:
+        total = 0.0
+        for t in range(taken):
+            total += (hits + 1 + t * slope) / (items + 1 + t)
+    else:
+        constant = hits + 1 - slope * (items + 1)
+        total = slope * taken + constant * _harmonic_difference(items, items + taken)
+    return r / n * total
 
 
 @kernel
-def _expected_over_hits(n, r, items, hits, precision_sum, k, harmonic):
+def _harmonic_difference(low, high):
+    """1 / (low + 1) + ... + 1 / high, to the last digit however large `low` is."""
+    total = 0.0
+    while low < 100 and low < high:
+        low += 1
+        total += 1.0 / low
+    if low == high:
+        return total
+    a, b = 1.0 / low, 1.0 / high
+    gap = (high - low) * a * b  # a - b, which would lose digits
+    series = -gap / 2 + gap * (a + b) / 12
+    series -= gap * (a + b) * (a * a + b * b) / 120
+    series += gap * (a + b) * (a**4 + a * a * b * b + b**4) / 252
+    return total + np.log1p((high - low) * a) + series
+
+
+@kernel
+def _expected_over_hits(n, r, items, hits, precision_sum, k):
     """Expected AP, divided by the hits in the top k, where k cuts a tie.
 
     Of the `taken` items that come from the tie a hypergeometric number h is relevant;
@@ -187,24 +205,20 @@ def _expected_over_hits(n, r, items, hits, precision_sum, k, harmonic):
     expected = weights = 0.0
     weight = 1.0
     for h in range(likeliest, high + 1):
-        expected += weight * _ap_given_hits(
-            taken, h, items, hits, precision_sum, harmonic
-        )
+        expected += weight * _ap_given_hits(taken, h, items, hits, precision_sum)
         weights += weight
         weight *= _next_over_this(h, n, r, taken)
     weight = 1.0
     for h in range(likeliest - 1, low - 1, -1):
         weight /= _next_over_this(h, n, r, taken)
-        expected += weight * _ap_given_hits(
-            taken, h, items, hits, precision_sum, harmonic
-        )
+        expected += weight * _ap_given_hits(taken, h, items, hits, precision_sum)
         weights += weight
     return expected / weights
 
 
 @kernel
-def _ap_given_hits(taken, h, items, hits, precision_sum, harmonic):
-    total = precision_sum + _tied_precisions(taken, taken, h, items, hits, harmonic)
+def _ap_given_hits(taken, h, items, hits, precision_sum):
+    total = precision_sum + _tied_precisions(taken, taken, h, items, hits)
     return total / (hits + h) if hits + h > 0 else 0.0
 
 

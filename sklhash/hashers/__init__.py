@@ -1,7 +1,8 @@
 """Hashers: estimators that turn features into codes."""
 
 from sklhash.hashers.base import BaseHasher
-from sklhash.hashers.deep import DeepHasher, HashLoss
+from sklhash.hashers.deep import DeepHasher
+from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.lsh import LSH
 from sklhash.hashers.orthohash import OrthoHash
 

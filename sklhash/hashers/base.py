@@ -25,10 +25,10 @@ from sklhash.hashers.parameters import DeclaredParameters
 from sklhash.metrics.scorers import map_scorer
 from sklhash.training.batches import float32_blocks
 
-__all__ = ["BaseHasher", "block_rows", "draw_seed"]
+__all__ = ["BaseHasher", "draw_seed"]
 
 
-def block_rows(n_features: int) -> int:
+def _block_rows(n_features: int) -> int:
     """Return how many rows are mapped at once: 256, fewer if they are very wide."""
     return max(16, min(256, 2**22 // n_features))
 
@@ -72,7 +72,7 @@ class BaseHasher(
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map a block of rows to real-valued codes, (n_rows, n_bits).
 
-        The block has always the same height, that of `block_rows`, so that matrix
+        For one `n_features` the block has always the same height, so that matrix
         products take the same path whatever the number of rows encoded.
         """
 
@@ -170,10 +170,14 @@ class BaseHasher(
         check_is_fitted(self)
         return self._check_X(X, reset=False)
 
+    def _blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Walk over checked `X` in blocks of finite float32 rows."""
+        return float32_blocks(X, _block_rows(X.shape[1]))
+
     def _project_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Map `X` in blocks of one height, the last one filled up with zeros."""
-        height = block_rows(X.shape[1])
-        for rows, block in float32_blocks(X, height):
+        height = _block_rows(X.shape[1])
+        for rows, block in self._blocks(X):
             n_rows = len(block)
             if n_rows < height:
                 block = np.pad(block, ((0, height - n_rows), (0, 0)))

@@ -58,14 +58,15 @@ lr_schedule : {{"step", "cosine"}}, callable or None, default={lr_schedule}
     ("step"), a half cosine wave from 1 towards 0 ("cosine"), whatever
     ``lr_schedule(epoch, max_epochs)`` returns, or 1 (None).
 
-callbacks : list or None, default={callbacks}
-    Callbacks of skorch, such as ``skorch.callbacks.EarlyStopping("train_loss")``.
+callbacks : list, tuple or None, default={callbacks}
+    Callbacks of skorch, such as ``skorch.callbacks.EarlyStopping("train_loss")``. One
+    that sets the learning rate wants ``lr_schedule=None``.
 
 device : str or torch.device, default={device}
     Where to train and transform. "auto" is CUDA if there is one, else MPS, else CPU.
 
 net_params : dict or None, default={net_params}
-    More parameters of the skorch net, such as ``{{"optimizer__betas": (0.9, 0.99)}}``.
+    More parameters of the skorch net, such as ``{{"optimizer__momentum": 0.5}}``.
 
 packed : bool, default={packed}
     Whether :meth:`transform` returns codes packed into bytes.
@@ -175,7 +176,7 @@ class DeepHasher(BaseHasher):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "optimizer": [StrOptions({"adam", "adamw", "sgd"}), callable],
         "lr_schedule": [StrOptions({"step", "cosine"}), callable, None],
-        "callbacks": [list, None],
+        "callbacks": [list, tuple, None],
         "device": [str, torch.device],
         "net_params": [dict, None],
         "random_state": ["random_state"],
@@ -353,7 +354,7 @@ class DeepHasher(BaseHasher):
             "batch_size": self.batch_size,
             "lr": self.lr,
             "lr_factor": lr_factor(self.lr_schedule),
-            "callbacks": self.callbacks,
+            "callbacks": None if self.callbacks is None else list(self.callbacks),
             "iterator_train": ShuffledBatches,
             "iterator_train__generator": generator,
             "device": resolve_device(self.device),
@@ -361,7 +362,7 @@ class DeepHasher(BaseHasher):
             **optimizer_params(self.optimizer, self.weight_decay),
         }
         _check_net_params(self.net_params or {}, named)
-        return HashingNet(head, loss, **named, **(self.net_params or {}))
+        return HashingNet(head, loss, **{**named, **(self.net_params or {})})
 
     def _take(self, net: HashingNet, targets: Targets, n_bits: int) -> None:
         """Become the fitted hasher that the trained net makes."""
@@ -377,7 +378,7 @@ class DeepHasher(BaseHasher):
 def _check_net_params(net_params: dict[str, Any], named: dict[str, Any]) -> None:
     """Refuse what would undo a setting of the hasher or the parts it is made of."""
     parts = {"module", "criterion", "dataset", "iterator_train", "train_split"}
-    settled = {*named, "optimizer__lr", "warm_start"}
+    settled = {*named, "optimizer__lr", "warm_start"} - {"optimizer__momentum"}
     taken = [
         name
         for name in net_params

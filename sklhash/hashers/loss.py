@@ -68,7 +68,7 @@ class HashLoss(nn.Module, ABC):
         """
 
     def on_epoch_end(self) -> None:
-        """End an epoch."""
+        """End an epoch; no gradients are recorded here."""
 
     def log(self) -> dict[str, float]:
         """Return the method's own quantities for the epoch's line in `history_`."""

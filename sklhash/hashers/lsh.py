@@ -11,8 +11,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from sklhash._fitting import unchanged_on_failure
-from sklhash.hashers.base import BaseHasher, block_rows, draw_seed
-from sklhash.training.batches import float32_blocks
+from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.training.heads import rowwise_linear
 
 __all__ = ["LSH"]
@@ -146,7 +145,7 @@ class LSH(BaseHasher):
             self.center_ = np.zeros(X.shape[1])
             self.n_samples_seen_ = 0
         total = np.zeros(X.shape[1])
-        for _, block in float32_blocks(X, block_rows(X.shape[1])):
+        for _, block in self._blocks(X):
             total += block.sum(axis=0, dtype=np.float64)
         n_seen = self.n_samples_seen_ + X.shape[0]
         if self.center == "mean":

@@ -14,11 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklhash.hashers.base import block_rows
 from sklhash.hashers.codebooks import check_codebook, make_codebook
-from sklhash.hashers.deep import DeepHasher, HashLoss
+from sklhash.hashers.deep import DeepHasher
+from sklhash.hashers.loss import HashLoss
 from sklhash.targets import Targets
-from sklhash.training.batches import float32_blocks
 from sklhash.training.heads import HashHead
 
 __all__ = ["OrthoHash"]
@@ -277,7 +276,7 @@ class OrthoHash(DeepHasher):
         X = self._check_fitted_X(X)
         head = self.net_.module_
         total = np.zeros(self.n_bits_)
-        for _, block in float32_blocks(X, block_rows(X.shape[1])):
+        for _, block in self._blocks(X):
             total += self.net_.project(block, head.project).sum(
                 axis=0, dtype=np.float64
             )

@@ -22,12 +22,13 @@ class DeclaredParameters:
     parameters, then the inherited ones, then those that every hasher ends with.
     A plain assignment to the name of an inherited parameter changes its default too.
     Attributes annotated as `ClassVar`, and those that begin with an underscore, are no
-    parameters. A class that writes its own ``__init__`` is left alone.
+    parameters. A class that writes its own ``__init__`` is left alone, and so are its
+    subclasses.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in vars(cls):
+        if not getattr(cls.__init__, "is_declared", cls.__init__ is object.__init__):
             return
         inherited = inspect.signature(cls).parameters
         declared = inspect.get_annotations(cls)
@@ -40,10 +41,10 @@ class DeclaredParameters:
             name: declared[name] for name in declared if not name.startswith("_")
         }
         dataclass(cls, repr=False, eq=False, kw_only=True, match_args=False)
-        _order_signature(cls.__init__, list(inherited))
+        _finish_constructor(cls.__init__, list(inherited))
 
 
-def _order_signature(init: Any, inherited: list[str]) -> None:
+def _finish_constructor(init: Any, inherited: list[str]) -> None:
     signature = inspect.signature(init)
     itself, *parameters = signature.parameters.values()
     parameters.sort(
@@ -53,4 +54,5 @@ def _order_signature(init: Any, inherited: list[str]) -> None:
             inherited.index(p.name) + 1 if p.name in inherited else 0,
         )
     )
+    init.is_declared = True
     init.__signature__ = signature.replace(parameters=[itself, *parameters])

@@ -27,7 +27,7 @@ def _has_lost_patience(callback: Callback) -> bool:
 
 
 class HashingNet(NeuralNet):
-    """A skorch net that trains a head with a :class:`~sklhash.hashers.deep.HashLoss`.
+    """A skorch net that trains a head with a :class:`~sklhash.hashers.loss.HashLoss`.
 
     It differs from its base in that nothing is split off for validation, batches are
     slices of arrays, losses are added up on the device and read once an epoch, and
@@ -164,10 +164,11 @@ class HashingNet(NeuralNet):
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Tell the loss, and record what it has to say."""
         super().on_epoch_end(net, **kwargs)
-        self.criterion_.on_epoch_end()
         self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
-        for name, value in self.criterion_.log().items():
-            self.history.record(name, value)
+        with torch.no_grad():
+            self.criterion_.on_epoch_end()
+            for name, value in self.criterion_.log().items():
+                self.history.record(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the parts that were handed in: the fitted ones are the same."""

@@ -516,7 +516,7 @@ def test_very_wide_rows_are_mapped_a_few_at_a_time(cls):
 @deep_hashers
 def test_early_stopping_ends_the_fit(cls, digits):
     stopping = EarlyStopping("train_loss", patience=2, threshold=10)
-    hasher = make(cls, max_epochs=9, callbacks=[stopping]).fit(*digits)
+    hasher = make(cls, max_epochs=9, callbacks=(stopping,)).fit(*digits)
     assert hasher.n_iter_ == 3
     assert hasher.transform(digits[0]).shape == (400, 16)
 
@@ -607,6 +607,7 @@ def test_partial_fit_keeps_the_order_of_named_labels(cls, digits):
         {"hidden_layer_sizes": ()},
         {"batch_size": 7},
         {"net_params": {"optimizer__betas": (0.8, 0.9)}},
+        {"optimizer": "sgd", "lr": 0.1, "net_params": {"optimizer__momentum": 0.5}},
     ],
     ids=str,
 )

@@ -79,6 +79,11 @@ def test_a_constructor_of_ones_own_is_left_alone():
     assert list(inspect.signature(Handmade).parameters) == ["size"]
     assert Handmade(4).get_params() == {"size": 4}
 
+    class Child(Handmade):
+        colour: str = "red"
+
+    assert Child(4).get_params() == {"size": 4}
+
 
 def test_the_order_is_that_of_the_house():
     assert list(inspect.signature(OrthoHash).parameters) == [

@@ -1,5 +1,7 @@
 """mAP against enumeration of tie orders, shuffles, stable sorts, known values."""
 
+import math
+from fractions import Fraction
 from itertools import permutations, product
 
 import numpy as np
@@ -11,6 +13,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import average_precision_score
 
 from sklhash import hamming_distances, pack_codes
+from sklhash._kernels.ranking import _tied_precisions
 from sklhash.metrics import mean_average_precision_score
 
 NORMALIZERS = ["hits", "relevant", "min"]
@@ -240,6 +243,28 @@ def test_packed_codes_score_the_same():
         pack_codes(query), pack_codes(database), query_y, database_y, packed=True
     )
     assert packed == mean_average_precision_score(query, database, query_y, database_y)
+
+
+def test_no_digits_are_lost_behind_many_items():
+    """One relevant item, alone at its distance, behind 200,000 others."""
+    database = np.zeros((200_001, 2), dtype=np.uint8)
+    database[-1] = 1
+    y = np.arange(200_001) == 200_000
+    score = mean_average_precision_score([[0, 0]], database, [True], y)
+    assert score == pytest.approx(1 / 200_001, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("items", "hits", "n", "r"),
+    [(0, 0, 17, 5), (90, 3, 40, 40), (10**5, 0, 50, 50), (10**6, 7, 300, 1)]
+    + [(10**6, 0, 5000, 2500), (3, 3, 10**5, 9)],
+)
+def test_tied_precisions_are_exact(items, hits, n, r):
+    slope = Fraction(r - 1, n - 1)
+    terms = ((hits + 1 + t * slope) / (items + 1 + t) for t in range(n))
+    exact = float(Fraction(r, n)) * math.fsum(float(term) for term in terms)
+    assert _tied_precisions(n, n, r, items, hits) == pytest.approx(exact, rel=1e-9)
+    assert _tied_precisions(n, n, r, items, hits) == pytest.approx(exact, abs=1e-12 * r)
 
 
 @pytest.mark.parametrize("ties", ["expected", "index"])
