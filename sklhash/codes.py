@@ -267,15 +267,12 @@ def check_code_pair(
     a: Any, b: Any, *, packed: bool, names: tuple[str, str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return two sets of codes of the same width as packed codes."""
-    widths = [
-        _as_matrix(codes, name).shape[1]
-        for codes, name in zip((a, b), names, strict=True)
-    ]
-    if widths[0] != widths[1]:
+    a, b = _as_matrix(a, names[0]), _as_matrix(b, names[1])
+    if a.shape[1] != b.shape[1]:
         unit = "bytes" if packed else "bits"
         raise ValueError(
             f"{names[0]} and {names[1]} must have codes of the same width, got "
-            f"{widths[0]} and {widths[1]} {unit}."
+            f"{a.shape[1]} and {b.shape[1]} {unit}."
         )
     return (
         check_codes(a, packed=packed, name=names[0]),

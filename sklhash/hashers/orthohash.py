@@ -192,8 +192,8 @@ class OrthoHash(DeepHasher):
     matter; features in different units want a `StandardScaler` before.
     The hidden layer and the settings of the training were chosen on held-out parts of
     the training rows of five sets of features (CIFAR-10, Fashion-MNIST, 20 Newsgroups,
-    Corel5K, Scene) at 16, 32 and 64 bits. The paper's head for ready-made features has
-    no hidden layer: ``OrthoHash(hidden_layer_sizes=(), lr=1e-3)`` trains and encodes
+    Corel5K, Scene) at 32 bits. The paper's head for ready-made features has no hidden
+    layer: ``OrthoHash(hidden_layer_sizes=(), lr=1e-3)`` trains and encodes
     several times faster, with a lower mAP.
 
     References
@@ -261,7 +261,7 @@ class OrthoHash(DeepHasher):
         shift 0, so that each bit splits `X` near its middle. Codes made before do not
         agree with those made after: encode the whole database anew. In the paper's
         supplement, table 6, this lifts instance retrieval at 512 bits on a database
-        unlike the training data, RParis-Hard, from a mAP@100 of 0.159 to 0.608.
+        unlike the training data, RParis-Hard, from a mAP of 0.159 to 0.608.
 
         Parameters
         ----------

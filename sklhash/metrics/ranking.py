@@ -227,8 +227,8 @@ def _average_precisions(
             kernels.expected_average_precision(*counts)
         else:
             kernels.average_precision_in_index_order(*ranking, *counts)
-        hit = precisions[rows] > 0
-        is_defined[rows] = hit if normalize == "hits" else relevant.any(axis=1)
+        has_hit, has_relevant = precisions[rows] > 0, relevant.any(axis=1)
+        is_defined[rows] = has_hit if normalize == "hits" else has_relevant
     return precisions, is_defined
 
 

@@ -347,7 +347,6 @@ class HammingNeighbors(
             Edges to the `n_neighbors` nearest codes, and one more if ``mode`` is
             "distance".
         """
-        check_is_fitted(self)
         n_neighbors = self.n_neighbors + (self.mode == "distance")
         return self.kneighbors_graph(X, n_neighbors, mode=self.mode)
 
