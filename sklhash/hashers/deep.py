@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
@@ -21,6 +20,7 @@ from sklearn.utils.metaestimators import available_if
 from sklhash._fitting import unchanged_on_failure
 from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.hashers.loss import HashLoss
+from sklhash.hashers.supervision import labelled_rows, refuse_missing_y
 from sklhash.targets import Targets, encode_targets
 from sklhash.training.batches import ShuffledBatches, TrainingRows
 from sklhash.training.heads import HashHead
@@ -284,36 +284,13 @@ class DeepHasher(BaseHasher):
         self, X: Any, y: Any, *, classes: Any, first: bool
     ) -> TrainingRows:
         """Check the input and return the rows to train on."""
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but "
-                "the target y is None."
-            )
+        refuse_missing_y(self, y)
         X = self._check_X(X, reset=first)
         check_consistent_length(X, y)
         targets = encode_targets(y, classes=classes if first else self.classes_)
         if not first:
             self._check_same_classes(targets, classes)
-        rows = np.flatnonzero(targets.labelled)
-        if len(rows) == 0:
-            raise ValueError("No row of y has a label: there is nothing to learn.")
-        if len(rows) == 1:
-            raise ValueError(
-                f"{type(self).__name__} needs at least 2 labelled rows, got "
-                "n_samples=1."
-            )
-        if targets.n_classes < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs at least 2 classes to tell apart, got "
-                f"{targets.n_classes} class."
-            )
-        if len(rows) < len(targets):
-            warnings.warn(
-                f"{len(targets) - len(rows)} of {len(targets)} rows have no label and "
-                "are left out of the training.",
-                UserWarning,
-                stacklevel=4,
-            )
+        rows = labelled_rows(self, targets, stacklevel=4)
         return TrainingRows(X, targets.take(rows), rows)
 
     def _check_same_classes(self, targets: Targets, classes: Any) -> None:
