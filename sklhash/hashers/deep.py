@@ -16,12 +16,19 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
+from torch import Tensor
 
 from sklhash._fitting import unchanged_on_failure
 from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.supervision import labelled_rows, refuse_missing_y
+from sklhash.pairs import Pairs
 from sklhash.targets import Targets, encode_targets
+from sklhash.training.augment import (
+    AUGMENTATIONS,
+    FeatureAugmentation,
+    make_augmentation,
+)
 from sklhash.training.batches import ShuffledBatches, TrainingRows
 from sklhash.training.heads import HashHead
 from sklhash.training.recipes import lr_factor, optimizer_params, resolve_device
@@ -35,6 +42,13 @@ __all__ = ["DeepHasher", "HashLoss"]
 SHARED_PARAMETERS = """
 hidden_layer_sizes : sequence of int, default={hidden_layer_sizes}
     Widths of the hidden layers between the features and the hash layer.
+
+augment : {{"gaussian", "dropout", "mixup"}}, FeatureAugmentation, callable or None, \
+        default={augment}
+    What each batch goes through in training. "gaussian" adds noise, "dropout" replaces
+    features by their mean, "mixup" draws rows towards others; for other strengths pass
+    one of :mod:`sklhash.training.augment`, such as ``GaussianNoise(0.5)``. A callable
+    is given a batch, a float32 tensor of shape (n, n_features), and returns another.
 
 max_epochs : int, default={max_epochs}
     Number of passes over the training rows.
@@ -153,6 +167,7 @@ class DeepHasher(BaseHasher):
     """
 
     hidden_layer_sizes: Sequence[int] = ()
+    augment: str | FeatureAugmentation | Callable[[Tensor], Tensor] | None = None
     max_epochs: int = 50
     batch_size: int = 128
     lr: float = 1e-3
@@ -170,6 +185,7 @@ class DeepHasher(BaseHasher):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseHasher._parameter_constraints,
         "hidden_layer_sizes": ["array-like"],
+        "augment": [StrOptions({*AUGMENTATIONS}), FeatureAugmentation, callable, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -188,7 +204,7 @@ class DeepHasher(BaseHasher):
         _document_shared_parameters(cls)
 
     @abstractmethod
-    def _make_loss(self, targets: Targets) -> HashLoss:
+    def _make_loss(self, targets: Any) -> HashLoss:
         """Return the method's loss for these targets."""
 
     def _make_head(self, n_features: int) -> HashHead:
@@ -223,10 +239,7 @@ class DeepHasher(BaseHasher):
             rows or two classes are left to learn from.
         """
         with unchanged_on_failure(self):
-            dataset = self._check_training(X, y, classes=None, first=True)
-            net = self._make_net(dataset)
-            net.fit(dataset)
-            self._take(net, dataset.targets, self.n_bits)
+            self._train(self._check_training(X, y, classes=None, first=True))
         return self
 
     @available_if(lambda self: self._supports_partial_fit)
@@ -331,6 +344,7 @@ class DeepHasher(BaseHasher):
             "batch_size": self.batch_size,
             "lr": self.lr,
             "lr_factor": lr_factor(self.lr_schedule),
+            "augmentation": make_augmentation(self.augment, generator),
             "callbacks": None if self.callbacks is None else list(self.callbacks),
             "iterator_train": ShuffledBatches,
             "iterator_train__generator": generator,
@@ -341,15 +355,24 @@ class DeepHasher(BaseHasher):
         _check_net_params(self.net_params or {}, named)
         return HashingNet(head, loss, **{**named, **(self.net_params or {})})
 
-    def _take(self, net: HashingNet, targets: Targets, n_bits: int) -> None:
+    def _train(self, dataset: TrainingRows) -> None:
+        """Train from the start and become the fitted hasher."""
+        net = self._make_net(dataset)
+        net.fit(dataset)
+        self._take(net, dataset.targets, self.n_bits)
+
+    def _take(self, net: HashingNet, targets: Targets | Pairs, n_bits: int) -> None:
         """Become the fitted hasher that the trained net makes."""
         self.net_ = net
         self.n_bits_ = n_bits
-        self.classes_ = targets.classes
-        self._multilabel = targets.multilabel
+        self._take_classes(targets)
         self.history_ = net.epochs()
         self.loss_curve_ = [epoch["loss"] for epoch in self.history_]
         self.n_iter_ = len(self.history_)
+
+    def _take_classes(self, targets: Any) -> None:
+        self.classes_ = targets.classes
+        self._multilabel = targets.multilabel
 
 
 def _check_net_params(net_params: dict[str, Any], named: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,11 @@ class HashLoss(nn.Module, ABC):
 
     Only `forward` has to be written. State per row or per step belongs into
     buffers, so that it is saved with the model; randomness comes from the generator
-    that `on_fit_begin` is given.
+    that `on_fit_begin` is given. With ``n_views = 2`` the loss is given the outputs of
+    two augmented copies of each batch.
     """
+
+    n_views: int = 1
 
     def on_fit_begin(
         self, targets: Targets, n_bits: int, generator: torch.Generator
@@ -29,7 +33,8 @@ class HashLoss(nn.Module, ABC):
         ----------
         targets : Targets
             Labels of all rows that are trained on: `ids`, `n_classes`, `indicator`,
-            `similarity`, `relevance`.
+            `similarity`, `relevance`. A method that learns from pairs is given `Pairs`
+            where there are no labels.
 
         n_bits : int
             Number of bits of a code.
@@ -46,16 +51,18 @@ class HashLoss(nn.Module, ABC):
         """
 
     @abstractmethod
-    def forward(self, output: Tensor, y: Tensor, index: Tensor) -> Tensor:
+    def forward(self, output: Any, y: Any, index: Tensor) -> Tensor:
         """Return the loss of a batch.
 
         Parameters
         ----------
         output : Tensor of shape (n, n_bits)
-            The head's output for the batch.
+            The head's output for the batch; a tuple of them if there are more views.
 
         y : Tensor of shape (n, n_classes), dtype=float32
-            Label indicator.
+            Label indicator. For a method that learns from pairs it may be a tuple of
+            three tensors of shape (n_pairs,): the places in the batch of each pair's
+            rows, and their similarity.
 
         index : Tensor of shape (n,), dtype=int64
             Numbers of the batch's rows among the rows trained on, in `partial_fit`

@@ -13,11 +13,18 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite, gen_batches
 from torch import Tensor
 
+from sklhash.pairs import Pairs
 from sklhash.targets import Targets
 
-__all__ = ["ShuffledBatches", "TrainingRows", "float32_blocks", "float32_rows"]
+__all__ = [
+    "ShuffledBatches",
+    "TrainingPairs",
+    "TrainingRows",
+    "float32_blocks",
+    "float32_rows",
+]
 
-Batch = tuple[Tensor, tuple[Tensor, Tensor]]
+Batch = tuple[Tensor, tuple[Any, Tensor]]
 
 
 def float32_rows(X: Any, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
@@ -59,7 +66,7 @@ class TrainingRows(torch.utils.data.Dataset):
     targets : Targets
         Labels of the rows that are trained on.
 
-    rows : ndarray of shape (len(targets),)
+    rows : ndarray of shape (n_rows,)
         Which rows of `X` those are, ascending.
 
     Raises
@@ -68,8 +75,10 @@ class TrainingRows(torch.utils.data.Dataset):
         Now or when they are read, if values are not finite.
     """
 
-    def __init__(self, X: Any, targets: Targets, rows: NDArray[np.intp]) -> None:
-        self.targets = targets
+    def __init__(
+        self, X: Any, targets: Targets | Pairs, rows: NDArray[np.intp]
+    ) -> None:
+        self.targets: Any = targets
         self._X = X
         self._rows = rows
         self._tensor = None
@@ -83,8 +92,9 @@ class TrainingRows(torch.utils.data.Dataset):
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Walk over the features of all rows, some at a time."""
         height = max(1, 2**20 // self._X.shape[1])
-        for rows in gen_batches(len(self), height):
-            yield self._features(torch.arange(len(self))[rows]).numpy()
+        every = torch.arange(len(self._rows))
+        for rows in gen_batches(len(every), height):
+            yield self._features(every[rows]).numpy()
 
     def batch(self, index: Tensor) -> Batch:
         """Return features, label indicator and `index` of some of the rows."""
@@ -95,6 +105,34 @@ class TrainingRows(torch.utils.data.Dataset):
         if self._tensor is not None:
             return self._tensor[index]
         return torch.from_numpy(float32_rows(self._X, self._rows[index.numpy()]))
+
+
+class TrainingPairs(TrainingRows):
+    """The pairs of rows that are trained on, in place of labels.
+
+    Its items are pairs. A batch of them has the features of the rows that they are of,
+    each once, and as `y` the places of each pair's rows in the batch and their
+    similarity.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        Features, their shape checked, their values not.
+
+    targets : Pairs
+        Pairs in numbers of `rows`.
+
+    rows : ndarray of shape (targets.n_rows,)
+        The rows of `X` that are in a pair, ascending.
+    """
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return features, pairs, and row numbers of some of the pairs."""
+        pairs = self.targets
+        numbers = np.stack([pairs.first[index], pairs.second[index]])
+        rows, places = torch.unique(torch.from_numpy(numbers), return_inverse=True)
+        similarity = torch.from_numpy(pairs.similarity[index])
+        return self._features(rows), ((*places, similarity), rows)
 
 
 class ShuffledBatches:

@@ -128,16 +128,12 @@ class HashHead(nn.Module):
         self.norm = nn.BatchNorm1d(n_bits) if batch_norm else nn.Identity()
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw the weights: He for hidden layers, N(0, 0.01^2) for the last one."""
-        for layer in self.hidden:
+        """Draw weights and biases evenly from within 1 / sqrt(n_inputs) of zero."""
+        for layer in self.modules():
             if isinstance(layer, RowwiseLinear):
-                nn.init.kaiming_normal_(
-                    layer.weight, nonlinearity="relu", generator=generator
-                )
-                nn.init.zeros_(layer.bias)
-        nn.init.normal_(self.hash.weight, std=0.01, generator=generator)
-        if self.hash.bias is not None:
-            nn.init.zeros_(self.hash.bias)
+                bound = layer.in_features**-0.5
+                for parameter in layer.parameters():
+                    nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
     def project(self, x: Tensor) -> Tensor:
         """Return the output before batch normalisation."""

@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
-from skorch.utils import to_device
+from skorch.utils import to_device, to_tensor
 from torch import Tensor
+
+from sklhash.training.heads import Standardize
 
 __all__ = ["HashingNet"]
 
@@ -30,8 +32,8 @@ class HashingNet(NeuralNet):
     """A skorch net that trains a head with a :class:`~sklhash.hashers.loss.HashLoss`.
 
     It differs from its base in that nothing is split off for validation, batches are
-    slices of arrays, losses are added up on the device and read once an epoch, and
-    Ctrl-C is not swallowed.
+    slices of arrays, losses are added up on the device and read once an epoch, the
+    module may see several augmented views of a batch, and Ctrl-C is not swallowed.
 
     Parameters
     ----------
@@ -44,6 +46,9 @@ class HashingNet(NeuralNet):
     lr_factor : callable or None
         ``lr_factor(epoch, max_epochs)`` is what the learning rate is multiplied by.
 
+    augmentation : callable or None
+        ``augmentation(x, standardize)`` is a view of a batch, in training.
+
     **kwargs : dict
         As for :class:`skorch.NeuralNet`.
     """
@@ -54,6 +59,7 @@ class HashingNet(NeuralNet):
         criterion: torch.nn.Module,
         *,
         lr_factor: Callable[[int, int], float] | None = None,
+        augmentation: Callable[[Tensor, Standardize], Tensor] | None = None,
         train_split: Any = None,
         predict_nonlinearity: Any = None,
         **kwargs: Any,
@@ -66,6 +72,7 @@ class HashingNet(NeuralNet):
             **kwargs,
         )
         self.lr_factor = lr_factor
+        self.augmentation = augmentation
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
@@ -143,6 +150,26 @@ class HashingNet(NeuralNet):
             )
         self.history.record(f"{prefix}_loss", loss)
         self.history.record(f"{prefix}_batch_count", n_batches)
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Return the module's output, in training one for each view of the loss."""
+        x = to_tensor(x, device=self.device)
+        if not self.module_.training:
+            return self.module_(x)
+        n_views = self.criterion_.n_views
+        views = tuple(self.module_(self._augmented(x)) for _ in range(n_views))
+        return views if n_views > 1 else views[0]
+
+    def _augmented(self, x: Tensor) -> Tensor:
+        if self.augmentation is None:
+            return x
+        view = self.augmentation(x, self.module_.standardize)
+        if view.shape != x.shape:
+            raise ValueError(
+                f"augment must keep the shape {tuple(x.shape)} of a batch, got "
+                f"{tuple(view.shape)}."
+            )
+        return view
 
     def get_loss(
         self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False

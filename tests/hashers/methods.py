@@ -2,6 +2,8 @@
 
 import inspect
 
+from sklearn.utils import get_tags
+
 import sklhash
 from sklhash import BaseHasher, DeepHasher
 
@@ -13,9 +15,14 @@ HASHERS = [
     and not inspect.isabstract(cls)
 ]
 DEEP_HASHERS = [cls for cls in HASHERS if issubclass(cls, DeepHasher)]
+SUPERVISED = [cls for cls in HASHERS if get_tags(cls()).target_tags.required]
+STREAMING = [cls for cls in HASHERS if hasattr(cls(), "partial_fit")]
+DEEP_STREAMING = [cls for cls in DEEP_HASHERS if cls in STREAMING]
+SEEDED = [cls for cls in HASHERS if "random_state" in cls().get_params()]
 
 
 def make(cls, n_bits=16, **parameters):
     """Make a hasher that fits in a moment and always the same."""
     quick = {"max_epochs": 3, "device": "cpu"} if issubclass(cls, DeepHasher) else {}
-    return cls(n_bits, **{"random_state": 0, **quick, **parameters})
+    seed = {"random_state": 0} if cls in SEEDED else {}
+    return cls(n_bits, **{**seed, **quick, **parameters})

@@ -1,0 +1,1 @@
+"""The parts of accuracy.py, one idea a file."""

@@ -1,0 +1,106 @@
+"""Learning from features alone: two augmented views of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy import sparse
+from torch import Tensor
+
+from sklhash.hashers.deep import DeepHasher
+from sklhash.targets import Targets
+from sklhash.training.augment import FeatureAugmentation
+from sklhash.training.batches import TrainingRows
+
+__all__ = ["ContrastiveHasher"]
+
+
+class ContrastiveHasher(DeepHasher):
+    """Base of deep hashers that compare two views of each row and need no labels.
+
+    The loss of a subclass has ``n_views = 2``.
+
+    Parameters
+    ----------
+    n_bits : int, default=64
+        Number of bits of a code.
+
+    <shared parameters>
+    """
+
+    augment: str | FeatureAugmentation | Callable[[Tensor], Tensor] = "gaussian"
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **DeepHasher._parameter_constraints,
+        "augment": [c for c in DeepHasher._parameter_constraints["augment"] if c],
+    }
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn codes from features.
+
+        If it fails or is interrupted, the hasher is as it was before.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : object
+            The fitted hasher.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, `X` is malformed or has a single row.
+        """
+        return super().fit(X)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Train for one pass over a chunk of rows.
+
+        The first call, on a hasher that was not fitted, fixes the scale of the features
+        and what the method draws for a fit; later calls go on from there. The learning
+        rate is `lr` throughout, since `lr_schedule` is for :meth:`fit`; changes of
+        other parameters wait for the next fit.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : object
+            The fitted hasher.
+        """
+        return super().partial_fit(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
+        return tags
+
+    def _check_training(
+        self, X: Any, y: Any, *, classes: Any, first: bool
+    ) -> TrainingRows:
+        X = self._check_X(X, reset=first)
+        n_rows = X.shape[0]
+        if n_rows < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least 2 rows, got n_samples={n_rows}."
+            )
+        no_labels = sparse.csr_array((n_rows, 0), dtype=np.float32)
+        return TrainingRows(X, Targets(np.arange(0), no_labels), np.arange(n_rows))
+
+    def _take_classes(self, targets: Any) -> None:
+        """There are none."""

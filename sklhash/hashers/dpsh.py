@@ -1,0 +1,173 @@
+"""DPSH: pairwise likelihood against a memory of all rows, and quantisation."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, ClassVar
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import Tensor
+from torch.nn import functional as F
+
+from sklhash.hashers.loss import HashLoss
+from sklhash.hashers.pairwise import PairwiseHasher, pairs_of_batch
+from sklhash.pairs import Pairs
+from sklhash.targets import Targets
+
+__all__ = ["DPSH", "DPSHLoss", "signs"]
+
+
+def signs(values: Tensor) -> Tensor:
+    """Return +1 where values are positive and -1 elsewhere."""
+    return torch.where(values > 0, 1.0, -1.0).to(values.dtype)
+
+
+class DPSHLoss(HashLoss):
+    """Pairwise logistic loss against a memory of all outputs, and quantisation.
+
+    Parameters
+    ----------
+    eta : float, default=10.0
+        Weight of the quantisation, as for :class:`DPSH`.
+    """
+
+    memory: Tensor
+    labels: Tensor
+
+    def __init__(self, *, eta: float = 10.0) -> None:
+        super().__init__()
+        self.eta = eta
+        self.register_buffer("memory", torch.empty(0))
+        self.register_buffer("labels", torch.empty(0))
+
+    def on_fit_begin(
+        self, targets: Targets | Pairs, n_bits: int, generator: torch.Generator
+    ) -> None:
+        """Begin with a memory of zeros."""
+        if isinstance(targets, Pairs):
+            self._rows_per_pair = targets.n_rows / (2 * len(targets))
+            return
+        self._rows_per_pair = 1 / len(targets)
+        self.labels = torch.from_numpy(targets.indicator())
+        self.memory = torch.zeros(len(targets), n_bits)
+
+    def forward(self, output: Tensor, y: Any, index: Tensor) -> Tensor:
+        """Return the loss of a batch, for each ordered pair of rows."""
+        if isinstance(y, Tensor):
+            self._remember(output, index)
+        codes = signs(output.detach())
+        return self._pairwise(output, y) + self._quantization(output, codes)
+
+    def _remember(self, output: Tensor, index: Tensor) -> None:
+        self.memory[index] = output.detach().to(self.memory.dtype)
+
+    def _pairwise(self, output: Tensor, y: Any) -> Tensor:
+        if isinstance(y, Tensor):
+            theta = 0.5 * output @ self.memory.to(output.dtype).T
+            similarity = (y @ self.labels.to(y.dtype).T > 0).to(output.dtype)
+        else:
+            first, second, similarity = pairs_of_batch(y)
+            theta = 0.5 * (output @ output.T)[first, second]
+        return F.binary_cross_entropy_with_logits(theta, similarity)
+
+    def _quantization(self, output: Tensor, codes: Tensor) -> Tensor:
+        error = (output - codes).square().sum(dim=1).mean()
+        return self.eta * self._rows_per_pair * error
+
+
+class DPSH(PairwiseHasher):
+    r"""Deep pairwise-supervised hashing, from labels or from pairs of rows.
+
+    With :math:`u_i` the real-valued code of row :math:`i`,
+    :math:`b_i = \operatorname{sgn}(u_i)`, and :math:`s_{ij} = 1` if rows are similar
+    and 0 if not, the objective over all pairs is [1]_
+
+    .. math::
+        \Theta_{ij} = \tfrac{1}{2} u_i \cdot u_j, \qquad
+        J = \sum_{ij} \left(\log(1 + e^{\Theta_{ij}}) - s_{ij} \Theta_{ij}\right)
+            + \eta \sum_i |b_i - u_i|^2 .
+
+    Each batch is compared with all :math:`N` rows, whose last outputs are kept in a
+    memory, and its share of `J` is divided by the number of its pairs, :math:`n N`.
+
+    Parameters
+    ----------
+    n_bits : int, default=64
+        Number of bits of a code.
+
+    eta : float, default=10.0
+        Weight :math:`\eta` of the quantisation, at least 0. Since the first sum has
+        :math:`N` terms a row and the second one, it weighs less in larger data sets.
+
+    <shared parameters>
+
+    Attributes
+    ----------
+    net_ : HashingNet
+        The fitted skorch net; ``net_.module_`` is the head and ``net_.criterion_`` the
+        loss.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, or the numbers of the label columns if multi-label.
+        Not there after a fit on pairs.
+
+    history_ : list of dict
+        One an epoch: "epoch", "loss" (mean over the rows), "lr", "seconds".
+
+    loss_curve_ : list of float
+        The loss of each epoch.
+
+    n_iter_ : int
+        Number of epochs so far.
+
+    n_bits_ : int
+        Number of bits of a code.
+
+    n_features_in_ : int
+        Number of features.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features. Defined only when `X` has names that are all strings.
+
+    See Also
+    --------
+    DSDH : The same likelihood, with codes that a classifier reads.
+    HashNet : Weighted pairs within the batch.
+
+    Notes
+    -----
+    <NOTES>
+
+    The memory takes :math:`4 N (K + C)` bytes for :math:`C` classes, and an epoch
+    :math:`N^2` pairs. Pairs that are given are all there is to compare: both rows of
+    each are in the batch, and no memory is needed. As in the authors' PyTorch code
+    outputs in the memory are constant, so a row's gradient of the first sum is half of
+    that in the paper; halve `eta` to match the latter.
+
+    References
+    ----------
+    .. [1] W.-J. Li, S. Wang and W.-C. Kang. Feature learning based deep supervised
+       hashing with pairwise labels. IJCAI 2016, equation 3.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklhash import DPSH
+    >>> X, y = load_digits(return_X_y=True)
+    >>> hasher = DPSH(32, max_epochs=5, random_state=0).fit(X[:1000], y[:1000])
+    >>> bool(hasher.score(X[1000:], y[1000:]) > 0.8)
+    True
+    """
+
+    eta: float = 10.0
+
+    _supports_partial_fit: ClassVar[bool] = False
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **PairwiseHasher._parameter_constraints,
+        "eta": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def _make_loss(self, targets: Any) -> DPSHLoss:
+        return DPSHLoss(eta=self.eta)

@@ -1,0 +1,198 @@
+"""Augmentation: other views of the same rows, for training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklhash.training.heads import Standardize
+
+__all__ = [
+    "AUGMENTATIONS",
+    "CustomAugmentation",
+    "FeatureAugmentation",
+    "FeatureDropout",
+    "FeatureMixup",
+    "GaussianNoise",
+    "make_augmentation",
+]
+
+
+class FeatureAugmentation(ABC):
+    """An augmentation of features, in units of the spread of the training rows."""
+
+    @abstractmethod
+    def view(
+        self, x: Tensor, standardize: Standardize, generator: torch.Generator
+    ) -> Tensor:
+        """Return a view of a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+            The batch, as it came.
+
+        standardize : Standardize
+            Has the training rows' mean, (n_features,), and scale, a number.
+
+        generator : torch.Generator
+            Source of randomness, on the CPU whatever the device of `x`.
+
+        Returns
+        -------
+        view : Tensor of shape (n, n_features)
+        """
+
+
+def _check_range(name: str, value: float, *, highest: float) -> None:
+    if not 0 <= value <= highest:
+        raise ValueError(f"{name} must be from 0 to {highest}, got {value!r}.")
+
+
+@dataclass(frozen=True)
+class GaussianNoise(FeatureAugmentation):
+    """Add noise of one size to all features.
+
+    Features that vary little drown in it, and codes go by those that vary much.
+
+    Parameters
+    ----------
+    std : float, default=2.0
+        Standard deviation, where 1 is the root mean variance of the features; at
+        least 0.
+    """
+
+    std: float = 2.0
+
+    def __post_init__(self) -> None:
+        _check_range("std", self.std, highest=float("inf"))
+
+    def view(
+        self, x: Tensor, standardize: Standardize, generator: torch.Generator
+    ) -> Tensor:
+        """Return the batch with noise."""
+        noise = torch.randn(x.shape, generator=generator).to(x.device)
+        return x + self.std * standardize.scale * noise
+
+
+@dataclass(frozen=True)
+class FeatureDropout(FeatureAugmentation):
+    """Replace some features of each row by their mean over the training rows.
+
+    Parameters
+    ----------
+    rate : float, default=0.3
+        Probability that a feature is replaced, from 0 to 1.
+    """
+
+    rate: float = 0.3
+
+    def __post_init__(self) -> None:
+        _check_range("rate", self.rate, highest=1)
+
+    def view(
+        self, x: Tensor, standardize: Standardize, generator: torch.Generator
+    ) -> Tensor:
+        """Return the batch with holes."""
+        kept = torch.rand(x.shape, generator=generator) >= self.rate
+        return torch.where(kept.to(x.device), x, standardize.mean)
+
+
+@dataclass(frozen=True)
+class FeatureMixup(FeatureAugmentation):
+    """Draw each row towards another row of the batch.
+
+    Parameters
+    ----------
+    share : float, default=0.5
+        The most that a row takes over of another, from 0 to 1; how much it takes is
+        drawn evenly below that.
+    """
+
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_range("share", self.share, highest=1)
+
+    def view(
+        self, x: Tensor, standardize: Standardize, generator: torch.Generator
+    ) -> Tensor:
+        """Return the batch with rows mixed."""
+        others = torch.randperm(len(x), generator=generator).to(x.device)
+        shares = self.share * torch.rand((len(x), 1), generator=generator)
+        return torch.lerp(x, x[others], shares.to(x.device))
+
+
+@dataclass(frozen=True)
+class CustomAugmentation(FeatureAugmentation):
+    """Call a function that may draw from torch's global generator, and restore that.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(x)`` returns a view of a batch. It is given a copy, which it may
+        change.
+    """
+
+    function: Callable[[Tensor], Tensor]
+
+    def view(
+        self, x: Tensor, standardize: Standardize, generator: torch.Generator
+    ) -> Tensor:
+        """Return what the function makes of the batch.
+
+        Raises
+        ------
+        TypeError
+            If that is no tensor.
+        """
+        seed = int(torch.randint(2**62, (), generator=generator))
+        with _global_generators_seeded(seed, x.device):
+            view = self.function(x.clone())
+        if not isinstance(view, Tensor):
+            raise TypeError(f"augment must return a tensor, got {type(view).__name__}.")
+        return view
+
+
+AUGMENTATIONS: dict[str, FeatureAugmentation] = {
+    "dropout": FeatureDropout(),
+    "gaussian": GaussianNoise(),
+    "mixup": FeatureMixup(),
+}
+
+
+def make_augmentation(
+    augment: Any, generator: torch.Generator
+) -> Callable[[Tensor, Standardize], Tensor] | None:
+    """Return what a batch goes through, or None for nothing."""
+    if augment is None:
+        return None
+    if isinstance(augment, str):
+        augment = AUGMENTATIONS[augment]
+    if not isinstance(augment, FeatureAugmentation):
+        augment = CustomAugmentation(augment)
+    return partial(augment.view, generator=generator)
+
+
+@contextmanager
+def _global_generators_seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators of the CPU and the device, and restore them."""
+    # torch.manual_seed would seed those of all devices.
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index])
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
