@@ -6,7 +6,26 @@ from sklhash.codes import (
     pack_codes,
     unpack_codes,
 )
-from sklhash.hashers import LSH, BaseHasher, DeepHasher, HashLoss, OrthoHash
+from sklhash.hashers import (
+    CNNH,
+    DPSH,
+    DSDH,
+    DSRH,
+    ITQ,
+    KSH,
+    LSH,
+    NINH,
+    NSH,
+    PCAH,
+    SDH,
+    BaseHasher,
+    CIBHash,
+    DeepHasher,
+    HashLoss,
+    HashNet,
+    OrthoHash,
+    SpectralHashing,
+)
 from sklhash.metrics import (
     make_retrieval_scorer,
     map_scorer,
@@ -17,12 +36,25 @@ from sklhash.neighbors import HammingNeighbors
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "CNNH",
+    "DPSH",
+    "DSDH",
+    "DSRH",
+    "ITQ",
+    "KSH",
     "LSH",
+    "NINH",
+    "NSH",
+    "PCAH",
+    "SDH",
     "BaseHasher",
+    "CIBHash",
     "DeepHasher",
     "HammingNeighbors",
     "HashLoss",
+    "HashNet",
     "OrthoHash",
+    "SpectralHashing",
     "code_statistics",
     "hamming_distances",
     "make_retrieval_scorer",

@@ -300,11 +300,14 @@ class DeepHasher(BaseHasher):
         refuse_missing_y(self, y)
         X = self._check_X(X, reset=first)
         check_consistent_length(X, y)
-        targets = encode_targets(y, classes=classes if first else self.classes_)
+        targets = encode_targets(y, classes=classes if first else self._known_classes())
         if not first:
             self._check_same_classes(targets, classes)
         rows = labelled_rows(self, targets, stacklevel=4)
         return TrainingRows(X, targets.take(rows), rows)
+
+    def _known_classes(self) -> NDArray[Any]:
+        return self.classes_
 
     def _check_same_classes(self, targets: Targets, classes: Any) -> None:
         if targets.multilabel != self._multilabel:

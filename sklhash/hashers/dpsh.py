@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -161,6 +162,10 @@ class DPSH(PairwiseHasher):
     """
 
     eta: float = 10.0
+    hidden_layer_sizes: Sequence[int] = (1024,)
+    max_epochs: int = 40
+    batch_size: int = 32
+    lr_schedule: str | Callable[[int, int], float] | None = "cosine"
 
     _supports_partial_fit: ClassVar[bool] = False
 

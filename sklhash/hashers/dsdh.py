@@ -231,8 +231,8 @@ class DSDH(DeepHasher):
 
     The three switches span the variants that the paper compares itself with, whose
     exact definition we could not read. Before the first epoch the discrete step runs
-    once from random signs, which gives each class a codeword; the paper's start is not
-    known to us. The memory takes :math:`4 N (2 K + C)` bytes for :math:`N` rows and
+    once from random signs, which gives the rows of a class much the same code; the
+    paper's start is not known to us. The memory takes :math:`4 N (2 K + C)` bytes for :math:`N` rows and
     :math:`C` classes, and an epoch :math:`N^2` pairs. Outputs in the memory are
     constant, so a row's gradient of the first sum is half of that in the paper and in
     the official code; halve `eta` to match it.

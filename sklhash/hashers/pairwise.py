@@ -83,13 +83,13 @@ class PairwiseHasher(DeepHasher):
         rows, known = known.compact()
         return TrainingPairs(X, known, rows)
 
-    def _check_training(self, X: Any, y: Any, *, classes: Any, first: bool) -> Any:
-        if not first and not hasattr(self, "classes_"):
+    def _known_classes(self) -> Any:
+        if not hasattr(self, "classes_"):
             raise ValueError(
                 f"This {type(self).__name__} was fitted on pairs, which have no "
                 "classes: partial_fit cannot go on from it."
             )
-        return super()._check_training(X, y, classes=classes, first=first)
+        return super()._known_classes()
 
     def _take_classes(self, targets: Any) -> None:
         if not isinstance(targets, Pairs):

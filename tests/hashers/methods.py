@@ -21,8 +21,10 @@ DEEP_STREAMING = [cls for cls in DEEP_HASHERS if cls in STREAMING]
 SEEDED = [cls for cls in HASHERS if "random_state" in cls().get_params()]
 
 
+QUICK = {"max_epochs": 3, "device": "cpu", "n_anchors": 100, "random_state": 0}
+
+
 def make(cls, n_bits=16, **parameters):
     """Make a hasher that fits in a moment and always the same."""
-    quick = {"max_epochs": 3, "device": "cpu"} if issubclass(cls, DeepHasher) else {}
-    seed = {"random_state": 0} if cls in SEEDED else {}
-    return cls(n_bits, **{**seed, **quick, **parameters})
+    quick = {name: QUICK[name] for name in QUICK if hasattr(cls, name)}
+    return cls(n_bits, **{**quick, **parameters})

@@ -32,6 +32,9 @@ from tests.hashers.methods import (
     make,
 )
 
+# PCAH has no more than that many bits of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:n_bits=.*principal:UserWarning")
+
 
 def each_of(classes):
     return pytest.mark.parametrize("cls", classes, ids=lambda cls: cls.__name__)
