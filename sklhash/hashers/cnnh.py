@@ -19,6 +19,7 @@ from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.pairwise import PairwiseHasher
 from sklhash.pairs import Pairs
 from sklhash.targets import Targets
+from sklhash.training.augment import FeatureAugmentation, GaussianNoise
 
 __all__ = ["CNNH"]
 
@@ -212,6 +213,9 @@ class CNNH(PairwiseHasher):
     n_sweeps: int = 10
     output_loss: str = "bce"
     hidden_layer_sizes: Sequence[int] = (1024,)
+    augment: str | FeatureAugmentation | Callable[[Tensor], Tensor] | None = (
+        GaussianNoise(0.7)
+    )
     max_epochs: int = 20
     lr: float = 1e-3
     weight_decay: float = 1e-3

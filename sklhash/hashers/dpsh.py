@@ -15,13 +15,10 @@ from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.pairwise import PairwiseHasher, pairs_of_batch
 from sklhash.pairs import Pairs
 from sklhash.targets import Targets
+from sklhash.training.augment import FeatureAugmentation, GaussianNoise
+from sklhash.training.straight_through import signs
 
-__all__ = ["DPSH", "DPSHLoss", "signs"]
-
-
-def signs(values: Tensor) -> Tensor:
-    """Return +1 where values are positive and -1 elsewhere."""
-    return torch.where(values > 0, 1.0, -1.0).to(values.dtype)
+__all__ = ["DPSH", "DPSHLoss"]
 
 
 class DPSHLoss(HashLoss):
@@ -138,7 +135,10 @@ class DPSH(PairwiseHasher):
 
     Notes
     -----
-    <NOTES>
+    The hidden layer, the noise and the settings of the training were chosen on held-out
+    parts of the training rows of four sets of features (CIFAR-10, Fashion-MNIST, 20
+    Newsgroups, Corel5K) at 32 bits; scikit-learn's digits were looked at as well.
+    ``hidden_layer_sizes=()`` is the linear head of the paper.
 
     The memory takes :math:`4 N (K + C)` bytes for :math:`C` classes, and an epoch
     :math:`N^2` pairs. Pairs that are given are all there is to compare: both rows of
@@ -163,6 +163,9 @@ class DPSH(PairwiseHasher):
 
     eta: float = 10.0
     hidden_layer_sizes: Sequence[int] = (1024,)
+    augment: str | FeatureAugmentation | Callable[[Tensor], Tensor] | None = (
+        GaussianNoise(0.5)
+    )
     max_epochs: int = 40
     batch_size: int = 32
     lr_schedule: str | Callable[[int, int], float] | None = "cosine"

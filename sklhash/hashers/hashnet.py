@@ -15,6 +15,7 @@ from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.pairwise import PairwiseHasher, pairs_of_batch
 from sklhash.pairs import Pairs
 from sklhash.targets import Targets
+from sklhash.training.augment import FeatureAugmentation, GaussianNoise
 
 __all__ = ["HashNet"]
 
@@ -196,7 +197,11 @@ class HashNet(PairwiseHasher):
 
     Notes
     -----
-    <NOTES>
+    The hidden layer, the noise and the settings of the training were chosen on held-out
+    parts of the training rows of four sets of features (CIFAR-10, Fashion-MNIST, 20
+    Newsgroups, Corel5K), CIFAR-10 and 20 Newsgroups at 16, 32 and 64 bits and the
+    others at 32. ``hidden_layer_sizes=()`` is the
+    linear head of the paper.
 
     The loss depends on inner products only; it is the tanh that turns the real-valued
     code towards the corners of the cube.
@@ -228,7 +233,10 @@ class HashNet(PairwiseHasher):
     continuation: str | Callable[[int, int], float] = "sqrt"
     continuation_unit: str = "epoch"
     hidden_layer_sizes: Sequence[int] = (1024,)
-    max_epochs: int = 20
+    augment: str | FeatureAugmentation | Callable[[Tensor], Tensor] | None = (
+        GaussianNoise(0.7)
+    )
+    max_epochs: int = 30
     weight_decay: float = 1e-3
     lr_schedule: str | Callable[[int, int], float] | None = "cosine"
 

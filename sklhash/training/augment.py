@@ -29,7 +29,7 @@ class FeatureAugmentation(ABC):
     """An augmentation of features, in units of the spread of the training rows."""
 
     @abstractmethod
-    def view(
+    def __call__(
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
     ) -> Tensor:
         """Return a view of a batch.
@@ -74,7 +74,7 @@ class GaussianNoise(FeatureAugmentation):
     def __post_init__(self) -> None:
         _check_range("std", self.std, highest=float("inf"))
 
-    def view(
+    def __call__(
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
     ) -> Tensor:
         """Return the batch with noise."""
@@ -97,7 +97,7 @@ class FeatureDropout(FeatureAugmentation):
     def __post_init__(self) -> None:
         _check_range("rate", self.rate, highest=1)
 
-    def view(
+    def __call__(
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
     ) -> Tensor:
         """Return the batch with holes."""
@@ -121,7 +121,7 @@ class FeatureMixup(FeatureAugmentation):
     def __post_init__(self) -> None:
         _check_range("share", self.share, highest=1)
 
-    def view(
+    def __call__(
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
     ) -> Tensor:
         """Return the batch with rows mixed."""
@@ -143,7 +143,7 @@ class CustomAugmentation(FeatureAugmentation):
 
     function: Callable[[Tensor], Tensor]
 
-    def view(
+    def __call__(
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
     ) -> Tensor:
         """Return what the function makes of the batch.
@@ -178,7 +178,7 @@ def make_augmentation(
         augment = AUGMENTATIONS[augment]
     if not isinstance(augment, FeatureAugmentation):
         augment = CustomAugmentation(augment)
-    return partial(augment.view, generator=generator)
+    return partial(augment, generator=generator)
 
 
 @contextmanager

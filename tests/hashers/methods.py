@@ -21,7 +21,14 @@ DEEP_STREAMING = [cls for cls in DEEP_HASHERS if cls in STREAMING]
 SEEDED = [cls for cls in HASHERS if "random_state" in cls().get_params()]
 
 
-QUICK = {"max_epochs": 3, "device": "cpu", "n_anchors": 100, "random_state": 0}
+QUICK = {
+    "hidden_layer_sizes": (64,),
+    "max_epochs": 3,
+    "batch_size": 128,
+    "device": "cpu",
+    "n_anchors": 100,
+    "random_state": 0,
+}
 
 
 def make(cls, n_bits=16, **parameters):
