@@ -62,12 +62,17 @@ class DPSHLoss(HashLoss):
 
     def _pairwise(self, output: Tensor, y: Any) -> Tensor:
         if isinstance(y, Tensor):
-            theta = 0.5 * output @ self.memory.to(output.dtype).T
-            similarity = (y @ self.labels.to(y.dtype).T > 0).to(output.dtype)
-        else:
-            first, second, similarity = pairs_of_batch(y)
-            theta = 0.5 * (output @ output.T)[first, second]
+            return self._against_memory(output, y)
+        first, second, similarity = pairs_of_batch(y)
+        theta = 0.5 * (output @ output.T)[first, second]
         return F.binary_cross_entropy_with_logits(theta, similarity)
+
+    def _against_memory(self, output: Tensor, y: Tensor) -> Tensor:
+        memory = self.memory.to(output.dtype)
+        theta = 0.5 * output @ memory.T
+        similar = (y @ self.labels.to(y.dtype).T > 0).to(output.dtype)
+        sum_over_similar = 0.5 * (output * (similar @ memory)).sum()
+        return (F.softplus(theta).sum() - sum_over_similar) / theta.numel()
 
     def _quantization(self, output: Tensor, codes: Tensor) -> Tensor:
         error = (output - codes).square().sum(dim=1).mean()

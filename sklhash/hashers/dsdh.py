@@ -172,8 +172,9 @@ class DSDH(DeepHasher):
         loss is divided by the number of pairs, so it weighs less in larger data sets.
 
     use_pairwise : bool, default=True
-        Whether the first sum is there. Without it the codes follow the outputs, unless
-        `eta` is far below 1.
+        Whether the first sum is there. Without it the codes follow the outputs and
+        learn nothing of the labels unless `eta` is small, such as 0.01, and then
+        `weight_decay` has to be 0, since the gradient is as small.
 
     use_classification : bool, default=True
         Whether the classifier is there. Without it :math:`b_i` is
@@ -271,6 +272,7 @@ class DSDH(DeepHasher):
         GaussianNoise(0.5)
     )
     max_epochs: int = 30
+    batch_size: int = 64
     weight_decay: float = 1e-4
     lr_schedule: str | Callable[[int, int], float] | None = "cosine"
 

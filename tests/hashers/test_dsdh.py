@@ -115,8 +115,10 @@ def test_a_large_eta_gives_the_signs_of_the_outputs(outputs):
 def test_rows_of_a_class_begin_with_much_the_same_code():
     labels = np.arange(400) % 7
     loss = begin(DSDHLoss(), labels, 16)
-    for label in range(7):
-        assert loss.codes[labels == label].mean(dim=0).abs().mean() > 0.85
+    unanimity = [
+        loss.codes[labels == label].mean(dim=0).abs().mean() for label in range(7)
+    ]
+    assert np.mean(unanimity) > 0.9
 
 
 def test_the_batch_is_a_scope_of_its_own(outputs):
@@ -156,7 +158,7 @@ def test_gradients_are_finite_differences(outputs):
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"use_pairwise": False, "eta": 0.01},
+        {"use_pairwise": False, "eta": 0.01, "weight_decay": 0},
         {"use_classification": False},
         {"discrete": False},
         {"discrete_scope": "batch"},
@@ -168,7 +170,7 @@ def test_gradients_are_finite_differences(outputs):
 )
 def test_the_switches_change_what_is_learnt(parameters, digits):
     X, y = digits
-    longer = {"max_epochs": 15, "batch_size": 32, "hidden_layer_sizes": (128,)}
+    longer = {"max_epochs": 20, "batch_size": 32, "hidden_layer_sizes": (256,)}
     plain = make(DSDH, **longer).fit(X[:800], y[:800])
     hasher = make(DSDH, **longer, **parameters).fit(X[:800], y[:800])
     assert (hasher.decision_function(X) != plain.decision_function(X)).any()
@@ -186,7 +188,7 @@ def test_outputs_with_nothing_to_learn_are_refused(digits):
 def test_predict_reads_the_code(digits):
     X, y = digits
     names = np.array([f"digit {c}" for c in y])
-    hasher = make(DSDH, 32, max_epochs=15).fit(X[:800], names[:800])
+    hasher = DSDH(32, random_state=0).fit(X[:800], names[:800])
     assert hasher.coef_.shape == (32, 10)
     codes = np.where(hasher.transform(X[800:]) > 0, 1, -1)
     expected = hasher.classes_[(codes @ hasher.coef_).argmax(axis=1)]
@@ -199,7 +201,7 @@ def test_several_labels_a_row():
     X, Y = make_multilabel_classification(
         600, 30, n_classes=6, allow_unlabeled=False, random_state=0
     )
-    hasher = make(DSDH, 32, max_epochs=20).fit(X[:400], Y[:400])
+    hasher = DSDH(32, random_state=0).fit(X[:400], Y[:400])
     baseline = LSH(32, random_state=0).fit(X[:400])
     assert hasher.score(X[400:], Y[400:]) > baseline.score(X[400:], Y[400:]) + 0.03
     assert Y[400:][np.arange(200), hasher.predict(X[400:])].mean() > 0.6
