@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import sklhash
+from tests.hashers.methods import HASHERS
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -33,6 +34,20 @@ def test_the_readmes_example_runs():
     exec(code, names)
     assert names["codes"].shape == (450, 32)
     assert names["search"].score(names["X_query"], names["y_query"]) > 0.95
+
+
+def test_the_user_guides_examples_run():
+    guide = README.parent / "docs" / "user_guide" / "hashers.md"
+    code = re.findall(r"```python\n(.*?)```", guide.read_text(), flags=re.DOTALL)
+    names = {}
+    exec("\n".join(code), names)
+    assert names["search"].score(names["X_query"], names["y_query"]) > 0.95
+
+
+def test_the_user_guide_tells_of_every_hasher():
+    guide = (README.parent / "docs" / "user_guide" / "hashers.md").read_text()
+    for hasher in HASHERS:
+        assert f"### {hasher.__name__}\n" in guide
 
 
 def test_the_quickstart_prints_its_table_and_draws_its_picture(tmp_path):

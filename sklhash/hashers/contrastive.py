@@ -88,6 +88,7 @@ class ContrastiveHasher(DeepHasher):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = False
+        tags.target_tags.two_d_labels = False
         return tags
 
     def _check_training(

@@ -161,7 +161,7 @@ class DPSH(PairwiseHasher):
     >>> from sklearn.datasets import load_digits
     >>> from sklhash import DPSH
     >>> X, y = load_digits(return_X_y=True)
-    >>> hasher = DPSH(32, max_epochs=5, random_state=0).fit(X[:1000], y[:1000])
+    >>> hasher = DPSH(32, random_state=0).fit(X[:1000], y[:1000])
     >>> bool(hasher.score(X[1000:], y[1000:]) > 0.8)
     True
     """

@@ -253,7 +253,7 @@ class DSDH(DeepHasher):
     >>> from sklearn.datasets import load_digits
     >>> from sklhash import DSDH
     >>> X, y = load_digits(return_X_y=True)
-    >>> hasher = DSDH(32, max_epochs=5, random_state=0).fit(X[:1000], y[:1000])
+    >>> hasher = DSDH(32, random_state=0).fit(X[:1000], y[:1000])
     >>> bool(hasher.score(X[1000:], y[1000:]) > 0.8)
     True
     >>> bool((hasher.predict(X[1000:]) == y[1000:]).mean() > 0.8)

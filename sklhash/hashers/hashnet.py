@@ -216,7 +216,7 @@ class HashNet(PairwiseHasher):
     >>> from sklearn.datasets import load_digits
     >>> from sklhash import HashNet
     >>> X, y = load_digits(return_X_y=True)
-    >>> hasher = HashNet(32, max_epochs=5, random_state=0).fit(X[:1000], y[:1000])
+    >>> hasher = HashNet(32, random_state=0).fit(X[:1000], y[:1000])
     >>> bool(hasher.score(X[1000:], y[1000:]) > 0.8)
     True
 

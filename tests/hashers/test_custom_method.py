@@ -59,7 +59,7 @@ def test_it_learns(digits):
     X, y = digits
     hasher = PairHash(16, random_state=0).fit(X[:500], y[:500])
     baseline = LSH(16, random_state=0).fit(X[:500])
-    assert hasher.score(X[500:], y[500:]) > baseline.score(X[500:], y[500:]) + 0.2
+    assert hasher.score(X[500:], y[500:]) > baseline.score(X[500:], y[500:]) + 0.15
     assert hasher.loss_curve_[-1] < hasher.loss_curve_[0]
 
 

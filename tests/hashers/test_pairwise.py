@@ -40,7 +40,7 @@ def clicks(digits):
 @pairwise_hashers
 def test_it_learns_from_pairs(cls, digits, clicks):
     X, y = digits
-    hasher = make(cls, 32, max_epochs=10).fit(X, pairs=clicks)
+    hasher = make(cls, 32, max_epochs=30, batch_size=32).fit(X, pairs=clicks)
     baseline = LSH(32, random_state=0).fit(X[:500])
     assert hasher.score(X[500:], y[500:]) > baseline.score(X[500:], y[500:]) + 0.15
     assert hasher.loss_curve_[-1] < hasher.loss_curve_[0]

@@ -90,7 +90,14 @@ def test_the_order_is_that_of_the_house():
         "n_bits",
         *("margin", "margin_type", "scale", "codebook"),
         *("quantization_weight", "quantization"),
-        *("hidden_layer_sizes", "max_epochs", "batch_size", "lr", "weight_decay"),
-        *("optimizer", "lr_schedule", "callbacks", "device", "net_params"),
+        *("hidden_layer_sizes", "augment", "max_epochs", "batch_size", "lr"),
+        *(
+            "weight_decay",
+            "optimizer",
+            "lr_schedule",
+            "callbacks",
+            "device",
+            "net_params",
+        ),
         *("packed", "random_state", "verbose"),
     ]

@@ -259,7 +259,7 @@ def test_views_of_another_make_are_refused(augment, error, message, labelled):
 
 def test_an_augmentation_of_ones_own(labelled):
     class Scale(FeatureAugmentation):
-        def view(self, x, standardize, generator):
+        def __call__(self, x, standardize, generator):
             factors = 1 + torch.rand((len(x), 1), generator=generator)
             return standardize.mean + factors * (x - standardize.mean)
 
