@@ -129,10 +129,6 @@ class CNNH(PairwiseHasher):
         :math:`S` before the first sweep and after each. It never rises. For :math:`C`
         balanced classes it is at least :math:`(1 - 1/C) (1 - 1/(C - 1))^2`.
 
-    net_ : HashingNet
-        The fitted skorch net; ``net_.module_`` is the head and ``net_.criterion_`` the
-        loss.
-
     classes_ : ndarray of shape (n_classes,)
         Class labels, or the numbers of the label columns if multi-label. Not there
         after a fit on pairs.
@@ -140,20 +136,7 @@ class CNNH(PairwiseHasher):
     history_ : list of dict
         One an epoch: "epoch", "loss" (mean over the rows), "lr" and "seconds".
 
-    loss_curve_ : list of float
-        The loss of each epoch.
-
-    n_iter_ : int
-        Number of epochs so far.
-
-    n_bits_ : int
-        Number of bits of a code.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features. Defined only when `X` has names that are all strings.
+    <shared attributes>
 
     See Also
     --------

@@ -95,6 +95,28 @@ verbose : int, default={verbose}
 """
 
 
+SHARED_ATTRIBUTES = """
+net_ : HashingNet
+    The fitted skorch net; ``net_.module_`` is the head and ``net_.criterion_`` the
+    loss.
+
+loss_curve_ : list of float
+    The loss of each epoch.
+
+n_iter_ : int
+    Number of epochs so far.
+
+n_bits_ : int
+    Number of bits of a code.
+
+n_features_in_ : int
+    Number of features.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features. Defined only when `X` has names that are all strings.
+"""
+
+
 class DeepHasher(BaseHasher):
     """Base of hashers that train a torch module.
 
@@ -111,10 +133,6 @@ class DeepHasher(BaseHasher):
 
     Attributes
     ----------
-    net_ : HashingNet
-        The fitted skorch net; ``net_.module_`` is the torch module and
-        ``net_.criterion_`` the loss.
-
     classes_ : ndarray of shape (n_classes,)
         Class labels, or the numbers of the label columns if multi-label.
 
@@ -122,20 +140,7 @@ class DeepHasher(BaseHasher):
         One an epoch: "epoch", "loss" (mean over the rows), "lr", "seconds" and the
         method's own quantities.
 
-    loss_curve_ : list of float
-        The loss of each epoch.
-
-    n_iter_ : int
-        Number of epochs so far.
-
-    n_bits_ : int
-        Number of bits of a code.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features. Defined only when `X` has names that are all strings.
+    <shared attributes>
 
     Examples
     --------
@@ -201,7 +206,7 @@ class DeepHasher(BaseHasher):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _document_shared_parameters(cls)
+        _document_what_is_shared(cls)
 
     @abstractmethod
     def _make_loss(self, targets: Any) -> HashLoss:
@@ -394,8 +399,8 @@ def _check_net_params(net_params: dict[str, Any], named: dict[str, Any]) -> None
         )
 
 
-def _document_shared_parameters(cls: type) -> None:
-    """Write the shared parameters, with the class's defaults, into its docstring."""
+def _document_what_is_shared(cls: type) -> None:
+    """Write shared parameters, with the class's defaults, and attributes in its doc."""
     doc = inspect.cleandoc(cls.__doc__ or "")
     if "<shared parameters>" in doc:
         parameters = inspect.signature(cls).parameters
@@ -404,7 +409,8 @@ def _document_shared_parameters(cls: type) -> None:
             for name, p in parameters.items()
         }
         shared = SHARED_PARAMETERS.strip().format(**defaults)
-        cls.__doc__ = doc.replace("<shared parameters>", shared)
+        doc = doc.replace("<shared parameters>", shared)
+    cls.__doc__ = doc.replace("<shared attributes>", SHARED_ATTRIBUTES.strip())
 
 
-_document_shared_parameters(DeepHasher)
+_document_what_is_shared(DeepHasher)

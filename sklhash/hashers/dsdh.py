@@ -196,10 +196,6 @@ class DSDH(DeepHasher):
     coef_ : ndarray of shape (n_bits, n_classes), dtype=float32
         The classifier :math:`W`.
 
-    net_ : HashingNet
-        The fitted skorch net; ``net_.module_`` is the head and ``net_.criterion_`` the
-        loss.
-
     classes_ : ndarray of shape (n_classes,)
         Class labels, or the numbers of the label columns if multi-label.
 
@@ -207,20 +203,7 @@ class DSDH(DeepHasher):
         One an epoch: "epoch", "loss" (mean over the rows), "lr", "seconds" and
         "discrete_objective", the sum of the last three terms over the number of rows.
 
-    loss_curve_ : list of float
-        The loss of each epoch.
-
-    n_iter_ : int
-        Number of epochs so far.
-
-    n_bits_ : int
-        Number of bits of a code.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features. Defined only when `X` has names that are all strings.
+    <shared attributes>
 
     See Also
     --------

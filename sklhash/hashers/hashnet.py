@@ -162,10 +162,6 @@ class HashNet(PairwiseHasher):
 
     Attributes
     ----------
-    net_ : HashingNet
-        The fitted skorch net; ``net_.module_`` is the head and ``net_.criterion_`` the
-        loss.
-
     classes_ : ndarray of shape (n_classes,)
         Class labels, or the numbers of the label columns if multi-label.
         Not there after a fit on pairs.
@@ -175,20 +171,7 @@ class HashNet(PairwiseHasher):
         the end of the epoch) and "quantization_gap", the mean of
         :math:`|\tanh(\beta z) - \operatorname{sgn}(z)|` over the epoch.
 
-    loss_curve_ : list of float
-        The loss of each epoch.
-
-    n_iter_ : int
-        Number of epochs so far.
-
-    n_bits_ : int
-        Number of bits of a code.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features. Defined only when `X` has names that are all strings.
+    <shared attributes>
 
     See Also
     --------

@@ -285,27 +285,10 @@ class NSH(ContrastiveHasher):
 
     Attributes
     ----------
-    net_ : HashingNet
-        The fitted skorch net; ``net_.module_`` is the head and ``net_.criterion_`` the
-        loss.
-
     history_ : list of dict
         One an epoch: "epoch", "loss" (mean over the rows), "lr" and "seconds".
 
-    loss_curve_ : list of float
-        The loss of each epoch.
-
-    n_iter_ : int
-        Number of epochs so far.
-
-    n_bits_ : int
-        Number of bits of a code.
-
-    n_features_in_ : int
-        Number of features.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features. Defined only when `X` has names that are all strings.
+    <shared attributes>
 
     See Also
     --------

@@ -14,13 +14,13 @@ from joblib import Parallel, delayed
 from numpydoc.docscrape import NumpyDocString
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_multilabel_classification
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from skorch.callbacks import Callback, EarlyStopping
 
-from sklhash import pack_codes
+from sklhash import LSH, pack_codes
 from sklhash.training.augment import FeatureDropout
 from tests.hashers.methods import (
     DEEP_HASHERS,
@@ -360,6 +360,27 @@ def test_labels_of_any_kind_teach_the_same(cls, convert, digits):
     hasher = make(cls).fit(X, convert(y))
     np.testing.assert_array_equal(hasher.transform(X), expected)
     assert len(hasher.classes_) == 10
+
+
+@supervised_hashers
+def test_labels_help(cls):
+    X, y = load_digits(return_X_y=True)
+    hasher = cls(32, random_state=0).fit(X[:800], y[:800])
+    baseline = LSH(32, random_state=0).fit(X[:800])
+    X, y = X[800:1200], y[800:1200]
+    assert hasher.score(X, y) > baseline.score(X, y) + 0.2
+
+
+@supervised_hashers
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+def test_several_labels_a_row_help(cls, convert):
+    X, Y = make_multilabel_classification(
+        600, 30, n_classes=6, allow_unlabeled=False, random_state=0
+    )
+    hasher = cls(32, random_state=0).fit(X[:400], convert(Y[:400]))
+    baseline = LSH(32, random_state=0).fit(X[:400])
+    assert hasher.score(X[400:], Y[400:]) > baseline.score(X[400:], Y[400:]) + 0.03
+    assert hasher.classes_.tolist() == list(range(6))
 
 
 @supervised_hashers

@@ -207,13 +207,6 @@ def test_several_labels_a_row():
     assert Y[400:][np.arange(200), hasher.predict(X[400:])].mean() > 0.6
 
 
-def test_it_beats_random_projections(digits):
-    X, y = digits
-    hasher = DSDH(32, random_state=0).fit(X[:800], y[:800])
-    baseline = LSH(32, random_state=0).fit(X[:800])
-    assert hasher.score(X[800:], y[800:]) > baseline.score(X[800:], y[800:]) + 0.25
-
-
 @pytest.mark.parametrize(
     "parameters",
     [{"mu": 0}, {"nu": 0}, {"eta": -1}, {"discrete_scope": "row"}, {"discrete": 2}],

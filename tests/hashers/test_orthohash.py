@@ -203,13 +203,6 @@ def test_several_labels_a_row(convert):
     assert Y[400:][np.arange(200), predicted].mean() > 0.7
 
 
-def test_it_beats_random_projections(digits):
-    X, y = digits
-    hasher = OrthoHash(32, random_state=0).fit(X[:800], y[:800])
-    baseline = LSH(32, random_state=0).fit(X[:800])
-    assert hasher.score(X[800:], y[800:]) > baseline.score(X[800:], y[800:]) + 0.25
-
-
 def test_batch_norm_adapts_to_a_database_that_drifted(digits):
     X, y = digits
     hasher = make(OrthoHash, 32, max_epochs=15).fit(X, y)
