@@ -17,7 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklhash._fitting import unchanged_on_failure
 from sklhash.hashers.base import BaseHasher, draw_seed
-from sklhash.hashers.supervision import labelled_rows, refuse_missing_y
+from sklhash.hashers.supervision import (
+    labelled_rows,
+    refuse_missing_y,
+    refuse_what_tells_nothing_apart,
+)
 from sklhash.targets import Targets, encode_targets
 from sklhash.training.batches import float32_rows
 from sklhash.training.heads import rowwise_linear
@@ -62,6 +66,8 @@ class AnchorHasher(BaseHasher):
     gamma: float | str = "scale"
     max_samples: int | None = None
     random_state: int | np.random.RandomState | None = None
+
+    _learns_by_similarity: ClassVar[bool] = False
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseHasher._parameter_constraints,
@@ -122,6 +128,9 @@ class AnchorHasher(BaseHasher):
             rng = np.random.default_rng(draw_seed(self.random_state))
             rows = labelled_rows(self, targets, stacklevel=3)
             rows = self._sample(rows, targets, rng)
+            refuse_what_tells_nothing_apart(
+                targets.take(rows), by_similarity=self._learns_by_similarity
+            )
             self.n_bits_ = self.n_bits
             self.classes_ = targets.classes
             self._place_anchors(X, rows, rng)

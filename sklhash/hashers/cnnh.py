@@ -64,13 +64,7 @@ class CNNHLoss(HashLoss):
 def _similarity(targets: Targets | Pairs) -> Similarity:
     if isinstance(targets, Pairs):
         return PairEntries(targets)
-    similarity = LabelSets(targets.labels)
-    if similarity.constant:
-        raise ValueError(
-            "Every row of y shares a label with every other: all are similar, and "
-            "there is nothing to tell apart."
-        )
-    return similarity
+    return LabelSets(targets.labels)
 
 
 class CNNH(PairwiseHasher):

@@ -103,5 +103,8 @@ class ContrastiveHasher(DeepHasher):
         no_labels = sparse.csr_array((n_rows, 0), dtype=np.float32)
         return TrainingRows(X, Targets(np.arange(0), no_labels), np.arange(n_rows))
 
+    def _check_learnable(self, targets: Targets) -> None:
+        """Features are enough."""
+
     def _take_classes(self, targets: Any) -> None:
         """There are none."""

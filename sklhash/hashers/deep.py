@@ -21,7 +21,11 @@ from sklhash._fitting import unchanged_on_failure
 from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.shared_docs import document_what_is_shared
-from sklhash.hashers.supervision import labelled_rows, refuse_missing_y
+from sklhash.hashers.supervision import (
+    labelled_rows,
+    refuse_missing_y,
+    refuse_what_tells_nothing_apart,
+)
 from sklhash.pairs import Pairs
 from sklhash.targets import Targets, encode_targets
 from sklhash.training.augment import (
@@ -44,7 +48,8 @@ class DeepHasher(BaseHasher):
 
     A method is a subclass that declares its own parameters as annotated class
     attributes and returns its loss from `_make_loss`. If the loss keeps state for each
-    row, the subclass sets ``_supports_partial_fit = False``.
+    row, the subclass sets ``_supports_partial_fit = False``; if it learns from nothing
+    but which rows share a label, ``_learns_by_similarity = True``.
 
     Parameters
     ----------
@@ -108,6 +113,7 @@ class DeepHasher(BaseHasher):
     verbose: int = 0
 
     _supports_partial_fit: ClassVar[bool] = True
+    _learns_by_similarity: ClassVar[bool] = False
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseHasher._parameter_constraints,
@@ -166,7 +172,9 @@ class DeepHasher(BaseHasher):
             rows or two classes are left to learn from.
         """
         with unchanged_on_failure(self):
-            self._train(self._check_training(X, y, classes=None, first=True))
+            dataset = self._check_training(X, y, classes=None, first=True)
+            self._check_learnable(dataset.targets)
+            self._train(dataset)
         return self
 
     @available_if(lambda self: self._supports_partial_fit)
@@ -232,6 +240,11 @@ class DeepHasher(BaseHasher):
             self._check_same_classes(targets, classes)
         rows = labelled_rows(self, targets, stacklevel=4)
         return TrainingRows(X, targets.take(rows), rows)
+
+    def _check_learnable(self, targets: Targets) -> None:
+        refuse_what_tells_nothing_apart(
+            targets, by_similarity=self._learns_by_similarity
+        )
 
     def _known_classes(self) -> NDArray[Any]:
         return self.classes_

@@ -93,8 +93,8 @@ class DSDHLoss(DPSHLoss):
             )
         else:
             self.codes = signs(self.memory)
-        readable = self.codes if self.discrete else self.memory
-        self.coef = self._classifier(readable, self.labels)
+        read = self.codes if self.discrete else self.memory
+        self.coef = self._classifier(read, self.labels)
 
     def log(self) -> dict[str, float]:
         """Return the objective of the discrete step, for each row."""
@@ -125,7 +125,8 @@ class DSDHLoss(DPSHLoss):
     def _discrete_objective(self) -> float:
         total = self.eta * (self.codes - self.memory).square().sum().item()
         if self.use_classification:
-            error = (self.labels - self.codes @ self.coef).square().sum().item()
+            read = self.codes if self.discrete else self.memory
+            error = (self.labels - read @ self.coef).square().sum().item()
             total += self.mu * error + self.nu * self.coef.square().sum().item()
         return total
 
@@ -201,7 +202,8 @@ class DSDH(DeepHasher):
 
     history_ : list of dict
         One an epoch: "epoch", "loss" (mean over the rows), "lr", "seconds" and
-        "discrete_objective", the sum of the last three terms over the number of rows.
+        "discrete_objective", the sum of the last three terms over the number of rows;
+        with ``discrete=False`` the first of them is that of the outputs.
 
     <shared attributes>
 

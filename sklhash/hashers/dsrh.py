@@ -220,6 +220,8 @@ class DSRH(DeepHasher):
     weight_decay: float = 1e-3
     lr_schedule: str | Callable[[int, int], float] | None = "cosine"
 
+    _learns_by_similarity: ClassVar[bool] = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **DeepHasher._parameter_constraints,
         "margin": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],

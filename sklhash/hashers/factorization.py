@@ -68,12 +68,6 @@ class LabelSets(Similarity):
             shape=(len(first), self.n_rows),
         )
 
-    @property
-    def constant(self) -> bool:
-        """Whether all rows are similar to all."""
-        counts = self._members.sum(axis=1)[:, None]
-        return bool((self._similar_sums(counts) == self.n_rows).all())
-
     def error(self, codes: NDArray[np.float64]) -> float:
         """Return the sum of ``(n_bits * S - codes @ codes.T)^2`` over all entries."""
         n_bits = codes.shape[1]

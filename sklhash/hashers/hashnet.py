@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, ClassVar
@@ -93,7 +94,7 @@ class HashNetLoss(HashLoss):
     def _sharpen(self) -> None:
         epoch, max_epochs = self._progress
         if callable(self.continuation):
-            self.beta.fill_(self.continuation(epoch, max_epochs))
+            self.beta.fill_(_checked_beta(self.continuation(epoch, max_epochs)))
         elif self.continuation == "sqrt":
             self.beta.copy_(torch.sqrt(1 + GROWTH * self.n_steps))
         elif self.continuation == "staged":
@@ -102,6 +103,14 @@ class HashNetLoss(HashLoss):
     def _measure(self, codes: Tensor) -> None:
         self.gap[0] += (1 - codes.abs()).sum()
         self.gap[1] += codes.numel()
+
+
+def _checked_beta(beta: Any) -> float:
+    if not (isinstance(beta, Real) and 0 < float(beta) < math.inf):
+        raise ValueError(
+            f"continuation must return a positive finite number, got {beta!r}."
+        )
+    return float(beta)
 
 
 def _mean(losses: Tensor, chosen: Tensor) -> Tensor:

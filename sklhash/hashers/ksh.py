@@ -117,8 +117,9 @@ class KSH(AnchorHasher):
     -----
     The matrix :math:`S` is never formed: rows with the same labels have the same row of
     it. The time of a fit grows with the number of rows learnt from, of anchors and of
-    bits; memory is 20 `n_anchors` bytes a row. The paper refines by Nesterov's gradient
-    method and has no ridge, which helps with a thousand anchors.
+    bits; memory is 20 `n_anchors` bytes a row and, for G different sets of labels,
+    16 G² bytes. The paper refines by Nesterov's gradient method and has no ridge, which
+    helps with a thousand anchors.
     The defaults were chosen on held-out parts of the training rows of four sets of
     features (CIFAR-10, Fashion-MNIST, 20 Newsgroups, Corel5K) at 32 bits.
 
@@ -144,6 +145,8 @@ class KSH(AnchorHasher):
     penalty: float = 1e-3
     max_iter: int = 20
     max_samples: int | None = 5000
+
+    _learns_by_similarity: ClassVar[bool] = True
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **AnchorHasher._parameter_constraints,

@@ -244,10 +244,12 @@ class NINH(DeepHasher):
     weight_decay: float = 1e-3
     lr_schedule: str | Callable[[int, int], float] | None = "cosine"
 
+    _learns_by_similarity: ClassVar[bool] = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **DeepHasher._parameter_constraints,
         "margin": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "epsilon": [Interval(Real, 0, 0.5, closed="neither"), None],
+        "epsilon": [Interval(Real, 0, 0.5, closed="right"), None],
         "slice_width": [Interval(Integral, 1, None, closed="left")],
         "n_triplets": [Interval(Integral, 1, None, closed="left")],
     }

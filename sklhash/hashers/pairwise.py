@@ -32,6 +32,7 @@ class PairwiseHasher(DeepHasher):
     """
 
     _graded_pairs: ClassVar[bool] = False
+    _learns_by_similarity: ClassVar[bool] = True
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, *, pairs: Any = None) -> Self:
@@ -70,6 +71,7 @@ class PairwiseHasher(DeepHasher):
             if pairs is None:
                 refuse_missing_y(self, y, instead=" It learns from pairs as well.")
                 dataset = self._check_training(X, y, classes=None, first=True)
+                self._check_learnable(dataset.targets)
             else:
                 dataset = self._check_pairs(X, y, pairs)
             self._train(dataset)

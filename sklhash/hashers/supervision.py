@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from sklhash.targets import Targets
 
-__all__ = ["labelled_rows", "refuse_missing_y"]
+__all__ = ["labelled_rows", "refuse_missing_y", "refuse_what_tells_nothing_apart"]
 
 
 def refuse_missing_y(hasher: Any, y: Any, instead: str = "") -> None:
@@ -51,3 +52,31 @@ def labelled_rows(
             stacklevel=stacklevel + 1,
         )
     return rows
+
+
+def refuse_what_tells_nothing_apart(targets: Targets, *, by_similarity: bool) -> None:
+    """Raise a ValueError if the labels of all rows are the same.
+
+    Parameters
+    ----------
+    targets : Targets
+        Labels of the rows that are learnt from.
+
+    by_similarity : bool
+        Whether it is an error, too, that each row shares a label with each other one.
+    """
+    sizes = targets.labels.sum(axis=1)
+    if (sizes == sizes[0]).all() and not _has_dissimilar_rows(targets, [0], sizes[0]):
+        raise ValueError("All rows have the same labels: there is nothing to learn.")
+    # The rows with the fewest labels are the likeliest to share none with another.
+    if by_similarity and not _has_dissimilar_rows(targets, np.argsort(sizes), 1):
+        raise ValueError(
+            "Every row shares a label with every other one: no row is to be told apart "
+            "from another, and there is nothing to learn."
+        )
+
+
+def _has_dissimilar_rows(targets: Targets, rows: Iterable[int], n_shared: int) -> bool:
+    """Tell whether one of some rows shares too few labels with any other."""
+    labels = targets.labels
+    return any((labels @ labels[[row]].T).min() < n_shared for row in rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,26 +99,6 @@ class DrawingLoss(HashLoss):
     def on_fit_begin(
         self, targets: Targets, n_bits: int, generator: torch.Generator
     ) -> None:
-        """Seed the draws, if there is anything to be drawn."""
-        if not has_dissimilar_rows(targets):
-            raise ValueError(
-                "Every row shares a label with every other one: no row is to be told "
-                "apart from another, and there is nothing to learn."
-            )
+        """Seed the draws."""
         seed = int(torch.randint(2**62, (), generator=generator))
         self.generator = torch.Generator().manual_seed(seed)
-
-
-def has_dissimilar_rows(targets: Targets) -> bool:
-    """Tell whether any two rows share no label, now or, with classes, later.
-
-    The rows with the fewest labels come first, since the search ends with the first row
-    that some other row shares no label with.
-    """
-    if not targets.multilabel:
-        return targets.n_classes > 1
-    labels, n_rows = targets.labels, len(targets)
-    if (labels.sum(axis=0) == n_rows).any():
-        return False
-    order = np.argsort(labels.sum(axis=1), kind="stable")
-    return any((labels @ labels[[row]].T).nnz < n_rows for row in order)

@@ -210,7 +210,7 @@ def test_labels_that_all_rows_share_are_refused(digits):
     labels = np.eye(10)[y]
     labels[:, 0] = 1
     hasher = make(CNNH)
-    with pytest.raises(ValueError, match="nothing to tell apart"):
+    with pytest.raises(ValueError, match="there is nothing to learn"):
         hasher.fit(X, labels)
     assert not hasattr(hasher, "n_features_in_")
 

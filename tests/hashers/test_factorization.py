@@ -259,12 +259,6 @@ def test_a_row_belongs_to_the_set_of_its_labels(kind):
     )
 
 
-def test_similarity_that_is_all_ones_is_known_as_such():
-    assert label_sets(np.eye(3)[[1, 1, 1]]).constant
-    assert label_sets(np.array([[1, 1, 0], [0, 1, 1], [0, 1, 0]])).constant
-    assert not label_sets(np.array([[1, 1, 0], [0, 1, 1], [1, 0, 0]])).constant
-
-
 def test_a_pair_that_comes_again_counts_once_with_its_mean():
     i, j = np.array([0, 1, 0, 2, 1]), np.array([1, 0, 2, 0, 2])
     similarity = np.array([1, 1, 1, 0, 0], dtype=np.float32)

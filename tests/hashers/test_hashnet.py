@@ -232,6 +232,14 @@ def test_graded_pairs(digits):
     assert (hasher.decision_function(X) != binary.decision_function(X)).any()
 
 
+@pytest.mark.parametrize("beta", [0.0, -2.0, np.nan, np.inf, None, "big"])
+def test_a_continuation_returns_positive_numbers(beta, digits):
+    hasher = make(HashNet, continuation=lambda epoch, max_epochs: beta)
+    with pytest.raises(ValueError, match="continuation must return a positive finite"):
+        hasher.fit(*digits)
+    assert not hasattr(hasher, "n_features_in_")
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

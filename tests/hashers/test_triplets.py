@@ -3,7 +3,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
 
 from sklhash.hashers.dsrh import DSRHLoss
 from sklhash.hashers.ninh import NINHLoss
@@ -138,27 +137,3 @@ def test_a_batch_that_nothing_can_be_drawn_from_has_no_ranking_loss(cls):
     value.backward()
     assert value == 0
     assert (output.grad == 0).all()
-
-
-@pytest.mark.parametrize("cls", LOSSES)
-@pytest.mark.parametrize(
-    ("y", "learnable"),
-    [
-        ([[1, 0, 1], [1, 1, 0], [1, 0, 0]], False),
-        ([[1, 1, 0], [0, 1, 1], [1, 0, 1]], False),
-        ([[1, 1, 0], [0, 1, 1], [1, 0, 0]], True),
-        (np.eye(5), True),
-        (["a", "b", "b"], True),
-        (["a", "a"], False),
-    ],
-)
-def test_rows_that_all_share_a_label_teach_nothing(cls, y, learnable):
-    targets = [encode_targets(y)]
-    if np.ndim(y) == 2:
-        targets.append(encode_targets(sparse.csr_array(y)))
-    for y in targets:
-        if learnable:
-            cls().on_fit_begin(y, 8, torch.Generator())
-        else:
-            with pytest.raises(ValueError, match="there is nothing to learn"):
-                cls().on_fit_begin(y, 8, torch.Generator())
