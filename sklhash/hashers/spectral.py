@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,10 +95,6 @@ class SpectralHashing(BaseHasher):
     >>> codes.shape, codes.dtype
     ((1797, 32), dtype('uint8'))
     """
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **BaseHasher._parameter_constraints
-    }
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
