@@ -31,7 +31,7 @@ from sklhash.metrics import (
     map_scorer,
     mean_average_precision_score,
 )
-from sklhash.neighbors import HammingNeighbors
+from sklhash.neighbors import HammingNeighbors, HashedNeighbors
 
 __version__ = "0.1.0.dev0"
 
@@ -53,6 +53,7 @@ __all__ = [
     "HammingNeighbors",
     "HashLoss",
     "HashNet",
+    "HashedNeighbors",
     "OrthoHash",
     "SpectralHashing",
     "code_statistics",

@@ -5,16 +5,22 @@ from __future__ import annotations
 from numba import njit
 from numba.extending import intrinsic
 
-__all__ = ["distances_to", "kernel", "popcount"]
+__all__ = ["distances_to", "inlined", "kernel", "popcount"]
+
+_OPTIONS = {"nogil": True, "boundscheck": False}
 
 
 def kernel(function):
     """Compile a loop when first called, and keep it on disk where that can be done."""
-    options = {"nogil": True, "boundscheck": False}
     try:
-        return njit(cache=True, **options)(function)
+        return njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # neither the package nor the home can be written
-        return njit(**options)(function)
+        return njit(**_OPTIONS)(function)
+
+
+def inlined(function):
+    """Compile a part of a kernel in its place, where a call would cost more."""
+    return njit(forceinline=True, **_OPTIONS)(function)
 
 
 @intrinsic

@@ -1,59 +1,109 @@
-"""All codes within a radius, in the order (distance, index) or in index order."""
+"""All codes within a radius."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sklhash._kernels.popcount import distances_to, kernel
+from sklhash._kernels.popcount import inlined, kernel, popcount
+from sklhash._kernels.vectors import (
+    any_closer,
+    closer,
+    distance_at,
+    is_allowed,
+    trailing_zeros,
+)
 
-__all__ = ["count_within", "within"]
+__all__ = ["within"]
 
-
-@kernel
-def count_within(queries, database, own_row, radius, counts):
-    """Count the database codes within `radius` of each query.
-
-    queries : uint64 (n_queries, n_words)
-    database : uint64 (n_database, n_words)
-    own_row : int64 (n_queries,), the database row to leave out, or -1
-    radius : int, inclusive
-    counts : int64 (n_queries,), written
-    """
-    row_distances = np.empty(len(database), dtype=np.int32)
-    for q in range(len(queries)):
-        distances_to(queries[q], database, row_distances)
-        inside = 0
-        for i in range(len(database)):
-            inside += row_distances[i] <= radius
-        if own_row[q] >= 0:
-            inside -= row_distances[own_row[q]] <= radius
-        counts[q] = inside
+_PLACE_BITS = 32
+_PLACE = (1 << _PLACE_BITS) - 1
+_DISTANCE_BITS = 16
+_LONGEST_STEP = 512
 
 
 @kernel
-def within(queries, database, own_row, radius, start, by_distance, distances, indices):
-    """Find the database codes within `radius` of each query.
+def within(codes, queries, together, own, limits, block, hits, counts):
+    """Find the codes closer to each query than its limit.
 
-    queries, database, own_row, radius : as for `count_within`
-    start : int64 (n_queries,), where the results of each query begin
-    by_distance : bool, order by (distance, index) instead of index
-    distances, indices : int32 and int64 (sum of counts,), written
+    codes : Codes
+    queries : uint64 (n, n_words), n a multiple of len(together)
+    together : tuple, of as many entries as queries share a pass over the codes
+    own : int64 (n,), the code to leave out for each query, or -1
+    limits : int64 (n,), 0 for queries that only fill up
+    block : int, codes that stay in the nearest memory, a multiple of 512
+    hits : uint64, written as far as it reaches: query, distance and index in one
+        number, in index order for each query
+    counts : int64 (n,), written, the number of codes found for each query
+
+    Returns the number of hits, which may be more than fit into `hits`.
     """
-    n_distances = 64 * database.shape[1] + 2
-    row_distances = np.empty(len(database), dtype=np.int32)
-    for q in range(len(queries)):
-        distances_to(queries[q], database, row_distances)
-        place = np.zeros(n_distances, dtype=np.int64)
-        if by_distance:
-            for i in range(len(database)):
-                place[row_distances[i] + 1] += i != own_row[q]
-        place[0] = start[q]
-        for d in range(1, n_distances):
-            place[d] += place[d - 1]
-        for i in range(len(database)):
-            distance = row_distances[i]
-            if distance <= radius and i != own_row[q]:
-                slot = distance if by_distance else 0
-                distances[place[slot]] = distance
-                indices[place[slot]] = i
-                place[slot] += 1
+    n_hits = 0
+    counts[:] = 0
+    steps = np.empty(len(together) * (block // 64 + 1), np.int64)
+    for start in range(0, codes.n, block):
+        stop = min(start + block, codes.n)
+        hits_are_rare = n_hits * _LONGEST_STEP <= start * len(queries)
+        step = _LONGEST_STEP if hits_are_rare else 64
+        for first in range(0, len(queries), len(together)):
+            n_steps = 0
+            query = queries.ctypes.data + first * queries.strides[0]
+            limit = limits.ctypes.data + first * limits.strides[0]
+            for i in range(start, stop, step):
+                mask = any_closer(
+                    codes.address,
+                    codes.plane,
+                    i,
+                    step,
+                    query,
+                    limit,
+                    codes.words,
+                    together,
+                )
+                for q in range(len(together)):
+                    steps[n_steps] = q << _PLACE_BITS | i
+                    n_steps += mask >> q & 1
+            if n_steps > 0:
+                n_hits = _take(
+                    codes,
+                    queries,
+                    own,
+                    limits,
+                    steps[:n_steps],
+                    first,
+                    step,
+                    hits,
+                    n_hits,
+                    counts,
+                )
+    return n_hits
+
+
+@inlined
+def _take(codes, queries, own, limits, steps, first, step, hits, n_hits, counts):
+    """Write the hits of the steps that have some, and return their number so far."""
+    for found in steps:
+        q = first + (found >> _PLACE_BITS)
+        start = found & _PLACE
+        query = queries.ctypes.data + q * queries.strides[0]
+        for run in range(start, start + step, 64):
+            mask = closer(
+                codes.address, codes.plane, run, query, limits[q], codes.words
+            )
+            mask &= is_allowed(codes.allowed, run)
+            if own[q] >> 6 == run >> 6:
+                mask &= ~(np.uint64(1) << np.uint64(own[q] & 63))
+            counts[q] += popcount(mask)
+            if n_hits >= len(hits):
+                n_hits += popcount(mask)
+                continue
+            while mask != 0:
+                i = run + trailing_zeros(mask)
+                mask &= mask - np.uint64(1)
+                if n_hits < len(hits):
+                    distance = distance_at(
+                        codes.address, codes.plane, i, query, codes.words
+                    )
+                    hit = (q << _DISTANCE_BITS | distance) << _PLACE_BITS | i
+                    hits[n_hits] = hit
+                n_hits += 1
+    return n_hits

@@ -125,13 +125,9 @@ class _RetrievalScorer:
                 f"This {type(search).__name__} was fitted without y, so there are no "
                 "labels to score against: fit(X, y)."
             )
+        live = search.live_
         return self._score(
-            codes,
-            search.codes_,
-            y,
-            search.y_,
-            packed=True,
-            **self._kwargs,
+            codes, search.codes_[live], y, search.y_[live], packed=True, **self._kwargs
         )
 
     def _score_hasher(self, estimator: Any, hasher: Any, X: Any, y: Any) -> float:

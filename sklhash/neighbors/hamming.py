@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise, starmap
 from numbers import Integral, Real
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
-from sklearn.utils import check_consistent_length
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sklhash._fitting import unchanged_on_failure
-from sklhash.codes import as_words, check_codes, from_words
+from sklhash.codes import as_words
 from sklhash.metrics.scorers import map_scorer
-from sklhash.neighbors.search import codes_within, nearest_codes, split_rows
+from sklhash.neighbors.engine import Algorithm, Engine, choose_engine
+from sklhash.neighbors.search import Hits, Queries
+from sklhash.neighbors.stored import StoredCodes
+from sklhash.neighbors.table import Selection
 
 __all__ = ["HammingNeighbors"]
 
 GraphMode = Literal["connectivity", "distance"]
 
 
-class HammingNeighbors(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StoredCodes):
     """Exact nearest neighbours of codes by Hamming distance.
 
     The methods are those of :class:`sklearn.neighbors.NearestNeighbors` and
@@ -107,8 +103,10 @@ class HammingNeighbors(
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "radius": [Interval(Integral, 0, None, closed="left")],
         "mode": [StrOptions({"distance", "connectivity"})],
+        "algorithm": [StrOptions({"auto", "brute", "multi_index"})],
         "packed": ["boolean"],
         "threshold": [None, Interval(Real, None, None, closed="neither")],
+        "device": [str],
         "n_jobs": [None, Integral],
     }
 
@@ -118,96 +116,35 @@ class HammingNeighbors(
         *,
         radius: int = 2,
         mode: GraphMode = "distance",
+        algorithm: Algorithm = "auto",
         packed: bool = False,
         threshold: float | None = None,
+        device: str = "cpu",
         n_jobs: int | None = None,
     ) -> None:
         self.n_neighbors = n_neighbors
         self.radius = radius
         self.mode = mode
+        self.algorithm = algorithm
         self.packed = packed
         self.threshold = threshold
+        self.device = device
         self.n_jobs = n_jobs
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Index codes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_bits) or (n_samples, n_bytes) if packed
-            Codes, or real values with a `threshold`.
-
-        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
-                (n_samples, n_labels), default=None
-            Labels of the codes, kept for :meth:`score`.
-
-        Returns
-        -------
-        self : HammingNeighbors
-            The fitted search.
-
-        Raises
-        ------
-        ValueError
-            If `X` holds no codes, `y` is of another length, or both `packed` and
-            `threshold` are set.
-        """
-        if self.packed and self.threshold is not None:
-            raise ValueError(
-                "threshold makes bits of real values, packed=True says that bits come "
-                f"as bytes; got both packed=True and threshold={self.threshold}."
-            )
-        with unchanged_on_failure(self):
-            if y is not None:
-                check_consistent_length(X, y)
-            codes = self._pack(X, reset=True)
-            self._n_bytes = codes.shape[1]
-            self._words = as_words(codes).copy()
-            self.y_ = y.copy() if hasattr(y, "copy") else y
-            self.n_samples_fit_ = self._n_features_out = len(codes)
-        return self
-
-    @property
-    def codes_(self) -> NDArray[np.uint8]:
-        """The fitted codes, packed, (n_samples_fit_, n_bytes)."""
-        check_is_fitted(self)
-        return from_words(self._words, self._n_bytes)
-
-    def pack(self, X: Any) -> NDArray[np.uint8]:
-        """Read codes as this search does, and return them packed.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features_in_)
-            Codes, or real values with a `threshold`.
-
-        Returns
-        -------
-        packed : ndarray of shape (n_samples, n_bytes), dtype=uint8
-            The packed codes.
-        """
-        check_is_fitted(self)
-        codes = self._pack(X, reset=False)
-        if codes.shape[1] != self._n_bytes:
-            raise ValueError(
-                f"X has codes of {codes.shape[1]} bytes, but the search was fitted on "
-                f"codes of {self._n_bytes}: `packed` was changed after the fit."
-            )
-        return codes
 
     def kneighbors(
         self,
         X: Any = None,
         n_neighbors: int | None = None,
         return_distance: bool = True,
+        *,
+        where: Any = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]] | NDArray[np.int64]:
         """Find the nearest codes.
 
         Parameters
         ----------
         X : array-like of shape (n_queries, n_features_in_), default=None
-            Queries. None queries the fitted codes, each without itself.
+            Queries. None queries the codes that are there, each without itself.
 
         n_neighbors : int, default=None
             Number of neighbours; None takes the constructor's.
@@ -215,25 +152,29 @@ class HammingNeighbors(
         return_distance : bool, default=True
             Whether to return the distances too.
 
+        where : array-like of bool or int, default=None
+            Search only among these codes: a mask of shape (n_samples_fit_,), or unique
+            indices.
+
         Returns
         -------
         distances : ndarray of shape (n_queries, n_neighbors), dtype=int32
             Numbers of differing bits, only if `return_distance`.
 
         indices : ndarray of shape (n_queries, n_neighbors), dtype=int64
-            Rows of the fitted codes, ordered by distance and, where it is equal, by
+            Indices of the codes found, ordered by distance and, where it is equal, by
             index.
 
         Raises
         ------
         ValueError
-            If there are fewer than `n_neighbors` codes to find.
+            If there are fewer than `n_neighbors` codes to find, or `where` is no mask
+            of that length and has indices that are out of range, removed or repeated.
         """
-        queries, own_rows = self._queries(X)
-        k = self._check_n_neighbors(n_neighbors, leave_out=X is None)
-        distances, indices = nearest_codes(
-            queries, self._words, own_rows, k, self.n_jobs
-        )
+        engine, queries = self._engine(X, where)
+        k = self._check_n_neighbors(n_neighbors, engine.selection, queries)
+        distances, places = engine.nearest(queries, k)
+        indices = engine.selection.rows_of(places)
         return (distances, indices) if return_distance else indices
 
     def radius_neighbors(
@@ -242,13 +183,15 @@ class HammingNeighbors(
         radius: int | None = None,
         return_distance: bool = True,
         sort_results: bool = True,
+        *,
+        where: Any = None,
     ) -> tuple[NDArray[np.object_], NDArray[np.object_]] | NDArray[np.object_]:
         """Find all codes within a radius.
 
         Parameters
         ----------
         X : array-like of shape (n_queries, n_features_in_), default=None
-            Queries. None queries the fitted codes, each without itself.
+            Queries. None queries the codes that are there, each without itself.
 
         radius : int, default=None
             Number of differing bits, inclusive; None takes the constructor's.
@@ -260,17 +203,52 @@ class HammingNeighbors(
             Whether to order neighbours by distance and, where it is equal, by index;
             if False they come in index order.
 
+        where : array-like of bool or int, default=None
+            Search only among these codes: a mask of shape (n_samples_fit_,), or unique
+            indices.
+
         Returns
         -------
         distances : ndarray of shape (n_queries,) of int32 arrays
             Numbers of differing bits, only if `return_distance`.
 
         indices : ndarray of shape (n_queries,) of int64 arrays
-            Rows of the fitted codes.
+            Indices of the codes found.
         """
-        starts, distances, indices = self._within(X, radius, sort_results)
-        found = split_rows(indices, starts)
-        return (split_rows(distances, starts), found) if return_distance else found
+        groups, selection = self._within(X, radius, sort_results, where)
+        indices = _one_array_a_query(
+            (selection.rows_of(hits.places), hits.counts) for hits in groups
+        )
+        if not return_distance:
+            return indices
+        distances = _one_array_a_query((hits.distances, hits.counts) for hits in groups)
+        return distances, indices
+
+    def count_within(
+        self, X: Any = None, radius: int | None = None, *, where: Any = None
+    ) -> NDArray[np.int64]:
+        """Count the codes within a radius.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features_in_), default=None
+            Queries. None queries the codes that are there, each without itself.
+
+        radius : int, default=None
+            Number of differing bits, inclusive; None takes the constructor's.
+
+        where : array-like of bool or int, default=None
+            Count only these codes: a mask of shape (n_samples_fit_,), or unique
+            indices.
+
+        Returns
+        -------
+        counts : ndarray of shape (n_queries,), dtype=int64
+            Number of codes that :meth:`radius_neighbors` finds.
+        """
+        radius = self._check_radius(radius)
+        engine, queries = self._engine(X, where, radius)
+        return engine.count(queries, radius)
 
     def kneighbors_graph(
         self,
@@ -295,13 +273,18 @@ class HammingNeighbors(
         Returns
         -------
         graph : csr_matrix of shape (n_queries, n_samples_fit_), dtype=float64
-            ``graph[i, j]`` is the edge from query ``i`` to fitted code ``j``; the
-            edges of a row are ordered as by :meth:`kneighbors`.
+            ``graph[i, j]`` is the edge from query ``i`` to code ``j``; the edges of a
+            row are ordered as by :meth:`kneighbors`.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`kneighbors`, or if `X` is None and codes were removed.
         """
+        self._check_graph(X, mode)
         distances, indices = self.kneighbors(X, n_neighbors)
-        n_queries, k = indices.shape
-        starts = np.arange(0, n_queries * k + 1, k)
-        return self._graph(starts, distances.ravel(), indices.ravel(), mode)
+        counts = np.full(len(indices), indices.shape[1])
+        return self._graph(counts, distances.ravel(), indices.ravel(), mode)
 
     def radius_neighbors_graph(
         self,
@@ -329,9 +312,19 @@ class HammingNeighbors(
         Returns
         -------
         graph : csr_matrix of shape (n_queries, n_samples_fit_), dtype=float64
-            ``graph[i, j]`` is the edge from query ``i`` to fitted code ``j``.
+            ``graph[i, j]`` is the edge from query ``i`` to code ``j``.
+
+        Raises
+        ------
+        ValueError
+            If `X` is None and codes were removed.
         """
-        return self._graph(*self._within(X, radius, sort_results), mode)
+        self._check_graph(X, mode)
+        groups, selection = self._within(X, radius, sort_results)
+        counts, distances, places = (
+            np.concatenate(parts) for parts in zip(*groups, strict=True)
+        )
+        return self._graph(counts, distances, selection.rows_of(places), mode)
 
     def transform(self, X: Any) -> sparse.csr_matrix:
         """Return the graph of nearest codes, as scikit-learn's transformers do.
@@ -375,41 +368,57 @@ class HammingNeighbors(
         """
         return map_scorer(self, X, y)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_words")
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def _pack(self, X: Any, *, reset: bool) -> NDArray[np.uint8]:
-        real_valued = self.threshold is not None
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype="numeric" if real_valued else None,
-            ensure_all_finite=real_valued,
-        )
-        if real_valued:
-            with np.errstate(over="ignore"):  # a threshold beyond a small dtype
-                X = X > self.threshold
-        return check_codes(X, packed=self.packed, name="X")
-
-    def _queries(self, X: Any) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """Return the queries' words, and which fitted row each of them is, or -1."""
+    def _engine(
+        self, X: Any, where: Any, radius: int | None = None
+    ) -> tuple[Engine, Queries]:
+        """Return what searches, and the queries, with their own places if fitted."""
         check_is_fitted(self)
+        table = self._table
         if X is None:
-            return self._words, np.arange(self.n_samples_fit_)
-        queries = as_words(self.pack(X))
-        return queries, np.full(len(queries), -1)
+            places = np.flatnonzero(table.live_places)
+            all_live = table.n_live == table.n_stored
+            queries = Queries(table.words(slice(None) if all_live else places), places)
+        else:
+            words = as_words(self._packed(X))
+            queries = Queries(words, np.full(len(words), -1))
+        mask = None if where is None else self._as_mask(where)
+        selection = table.select(mask, in_place=self.device != "cpu")
+        queries = queries._replace(own=selection.places_of(queries.own))
+        engine = choose_engine(
+            table, selection, self.algorithm, radius, self.device, self.n_jobs
+        )
+        self.algorithm_ = engine.algorithm
+        return engine, queries
 
-    def _check_n_neighbors(self, n_neighbors: int | None, *, leave_out: bool) -> int:
+    def _as_mask(self, where: Any) -> NDArray[np.bool_]:
+        """Return a mask of codes, given as one or as indices."""
+        where = np.asarray(where)
+        n_arrived = self._table.n_arrived
+        if where.dtype != bool:
+            mask = np.zeros(n_arrived, dtype=bool)
+            mask[self._check_indices(where, "where")] = True
+            return mask
+        if where.shape != (n_arrived,):
+            raise ValueError(
+                f"where must be a mask of shape ({n_arrived},), an entry for each code "
+                f"that ever came, or indices; got a mask of shape {where.shape}."
+            )
+        return where
+
+    def _check_n_neighbors(
+        self, n_neighbors: int | None, selection: Selection, queries: Queries
+    ) -> int:
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(k, Integral):
             raise TypeError(f"n_neighbors must be an integer, got {k!r}.")
-        n_found = self.n_samples_fit_ - leave_out
+        own = queries.own[queries.own >= 0]
+        leave_out = len(own) > 0 and bool(selection.allows(own).any())
+        n_found = selection.n_allowed - leave_out
         if not 1 <= k <= n_found:
             raise ValueError(
                 f"Expected 1 <= n_neighbors <= {n_found}, the number of codes "
@@ -418,33 +427,62 @@ class HammingNeighbors(
             )
         return int(k)
 
-    def _within(
-        self, X: Any, radius: int | None, by_distance: bool
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-        """Return row starts, distances and indices of all codes within the radius."""
-        queries, own_rows = self._queries(X)
+    def _check_radius(self, radius: int | None) -> int:
         radius = self.radius if radius is None else radius
         if not isinstance(radius, Integral) or radius < 0:
             raise ValueError(
                 f"radius must be a whole number of bits, at least 0, got {radius!r}."
             )
-        return codes_within(
-            queries, self._words, own_rows, int(radius), bool(by_distance), self.n_jobs
-        )
+        check_is_fitted(self)
+        return min(int(radius), 8 * self._table.n_bytes)
 
-    def _graph(
-        self,
-        starts: NDArray[np.int64],
-        distances: NDArray[np.int32],
-        indices: NDArray[np.int64],
-        mode: GraphMode,
-    ) -> sparse.csr_matrix:
+    def _check_graph(self, X: Any, mode: str) -> None:
         if mode not in ("connectivity", "distance"):
             raise ValueError(
                 f"mode must be 'connectivity' or 'distance', got {mode!r}."
             )
+        check_is_fitted(self)
+        if X is None and self.n_live_ < self.n_samples_fit_:
+            raise ValueError(
+                "The graph of the fitted codes among each other has no rows for those "
+                f"that were removed ({self.n_samples_fit_ - self.n_live_} of "
+                f"{self.n_samples_fit_}): pass X."
+            )
+
+    def _within(
+        self, X: Any, radius: int | None, by_distance: bool, where: Any = None
+    ) -> tuple[list[Hits], Selection]:
+        radius = self._check_radius(radius)
+        engine, queries = self._engine(X, where, radius)
+        hits = engine.within(queries, radius, bool(by_distance))
+        return hits, engine.selection
+
+    def _graph(
+        self,
+        counts: NDArray[np.int64],
+        distances: NDArray[np.int32],
+        indices: NDArray[np.int64],
+        mode: GraphMode,
+    ) -> sparse.csr_matrix:
         edges = np.ones(len(indices)) if mode == "connectivity" else distances
         return sparse.csr_matrix(
-            (edges.astype(np.float64), indices, starts),
-            shape=(len(starts) - 1, self.n_samples_fit_),
+            (edges.astype(np.float64), indices, _starts(counts)),
+            shape=(len(counts), self.n_samples_fit_),
         )
+
+
+def _one_array_a_query(
+    groups: Iterable[tuple[NDArray[Any], NDArray[np.int64]]],
+) -> NDArray[np.object_]:
+    """Cut values, given with how many belong to each query, without copying them."""
+    arrays: list[NDArray[Any]] = []
+    for values, counts in groups:
+        cuts = starmap(slice, pairwise(_starts(counts).tolist()))
+        arrays.extend(map(values.__getitem__, cuts))
+    result = np.empty(len(arrays), dtype=object)
+    result[:] = arrays
+    return result
+
+
+def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate(([0], np.cumsum(counts)))

@@ -1,0 +1,602 @@
+"""HashedNeighbors: a hasher and a search behind one fit and one kneighbors."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+from numbers import Integral
+from operator import attrgetter
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn import get_config
+from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils import (
+    _safe_indexing,
+    check_consistent_length,
+    gen_batches,
+    get_tags,
+)
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from sklhash._fitting import unchanged_on_failure
+from sklhash.codes import pack_codes, unpack_codes
+from sklhash.metrics.scorers import map_scorer
+from sklhash.neighbors.hamming import HammingNeighbors
+from sklhash.neighbors.reranking import DISTANCES, Vectors, as_rows
+from sklhash.targets import relevance_labels
+
+__all__ = ["HashedNeighbors"]
+
+_N_PROBES = 4  # one row might be encoded alike by two hashers, such as zeros
+_SMALL = 2**22  # bytes: what is quickly copied, and stays in a cache
+
+
+class HashedNeighbors(BaseEstimator):
+    r"""Nearest neighbours of feature vectors, by the codes of a hasher.
+
+    What a service holds: :meth:`fit` learns the hasher and indexes the codes of the
+    same rows, :meth:`add` encodes more rows without learning, :meth:`remove` takes rows
+    out, and queries are feature vectors. With `rerank` a shortlist of nearest codes is
+    put in the order of a finer distance than the number of differing bits.
+
+    Parameters
+    ----------
+    hasher : estimator
+        A hasher such as :class:`~sklhash.OrthoHash`, or a pipeline that ends in one. A
+        fitted one that is to stay as it is comes in a
+        :class:`~sklearn.frozen.FrozenEstimator`. Its `packed` does not matter.
+
+    neighbors : HammingNeighbors, default=None
+        The search, whose `packed` does not matter. None is ``HammingNeighbors()``.
+
+    rerank : {"cosine", "euclidean", "asymmetric"} or None, default=None
+        The distance that orders the shortlist and is returned. None is no shortlist:
+        distances are whole numbers of differing bits. "cosine" and "euclidean" are
+        distances of the feature vectors themselves, which are kept for it.
+        "asymmetric" needs nothing but the codes: with the query's real-valued code
+        :math:`u` and the bits :math:`b` of a database item, the distance is the size of
+        the real values whose signs differ,
+
+        .. math::
+            d(u, b) = \sum_j |u_j| \, [\, [u_j > 0] \neq b_j \,],
+
+        which for one query gives the order of the inner products
+        :math:`\langle u, 2b - 1 \rangle`, descending, and of the Euclidean distances
+        :math:`|u - (2b - 1)|` [1]_.
+
+    n_candidates : int, default=100
+        Length of the shortlist of :meth:`kneighbors`; it is as long as `n_neighbors` if
+        that is more, and no longer than what there is to find.
+
+    Attributes
+    ----------
+    hasher_ : estimator
+        The fitted hasher.
+
+    neighbors_ : HammingNeighbors
+        The fitted search, of packed codes.
+
+    metric_ : {"hamming", "cosine", "euclidean", "asymmetric"}
+        Name of the distances that :meth:`kneighbors` and :meth:`radius_neighbors`
+        return.
+
+    codes_ : ndarray of shape (n_samples_fit_, n_bytes), dtype=uint8
+        The codes, packed; zeros where removed.
+
+    y_ : array-like of shape (n_samples_fit_,) or (n_samples_fit_, n_labels), or None
+        Labels of the rows.
+
+    live_ : ndarray of shape (n_samples_fit_,), dtype=bool
+        False where removed.
+
+    n_samples_fit_ : int
+        Number of rows that ever came.
+
+    n_live_ : int
+        Number of rows that were not removed.
+
+    n_features_in_ : int
+        Number of features, if the hasher says it.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features. Defined only when `X` has names that are all strings.
+
+    See Also
+    --------
+    HammingNeighbors : The search among codes alone.
+
+    Notes
+    -----
+    An index is of no use with the codes of another hasher. A few rows are kept with
+    their real-valued codes and are encoded again with each batch of queries or of new
+    rows: if the hasher has changed beyond rounding errors, that is refused with a
+    ValueError, also in another process.
+
+    For "cosine" and "euclidean" the `X` of :meth:`fit` is kept itself, not a copy, so
+    that a memory-mapped array stays on disk; it must not be changed. :meth:`add` keeps
+    a copy of arrays in memory. Vectors of removed rows stay. Distances are float64,
+    computed in float32 or, if the features are float64 or wide integers, in that.
+
+    Changes of `rerank` wait for the next fit.
+
+    References
+    ----------
+    .. [1] A. Gordo, F. Perronnin, Y. Gong and S. Lazebnik. Asymmetric distances for
+       binary embeddings. IEEE TPAMI 36(1), 2014.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklhash import ITQ
+    >>> from sklhash import HashedNeighbors
+    >>> X, X_query, y, y_query = train_test_split(
+    ...     *load_digits(return_X_y=True), test_size=300, random_state=0)
+    >>> search = HashedNeighbors(ITQ(32, random_state=0), rerank="cosine")
+    >>> search.fit(X[:1000], y[:1000]).add(X[1000:], y[1000:]).n_live_
+    1497
+    >>> distances, indices = search.kneighbors(X_query, n_neighbors=3)
+    >>> search.metric_, distances.shape
+    ('cosine', (300, 3))
+    >>> bool(search.score(X_query, y_query) > 0.8)
+    True
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "hasher": [HasMethods(["fit", "transform", "decision_function"])],
+        "neighbors": [HammingNeighbors, None],
+        "rerank": [StrOptions({"cosine", "euclidean", "asymmetric"}), None],
+        "n_candidates": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        hasher: Any,
+        neighbors: HammingNeighbors | None = None,
+        rerank: Literal["cosine", "euclidean", "asymmetric"] | None = None,
+        *,
+        n_candidates: int = 100,
+    ) -> None:
+        self.hasher = hasher
+        self.neighbors = neighbors
+        self.rerank = rerank
+        self.n_candidates = n_candidates
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the hasher and index the codes.
+
+        If it fails or is interrupted, the earlier index stays.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features, of any form that the hasher accepts.
+
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels), default=None
+            Labels, for hashers that learn from them and for :meth:`score`.
+
+        Returns
+        -------
+        self : HashedNeighbors
+            The fitted index.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, `X` or `y` is malformed.
+        """
+        search = HammingNeighbors() if self.neighbors is None else self.neighbors
+        if search.threshold is not None:
+            raise ValueError(
+                "neighbors must have threshold=None, since the hasher makes the bits, "
+                f"got threshold={search.threshold}."
+            )
+        if y is not None:
+            check_consistent_length(X, y)
+        X = X.tocsr() if sparse.issparse(X) else X
+        with unchanged_on_failure(self):
+            self.hasher_ = clone(self.hasher).fit(X, y)
+            self._probe = _some_rows(X)
+            self._probe_values = self.hasher_.decision_function(self._probe)
+            self.neighbors_ = clone(search).set_params(packed=True)
+            self.neighbors_.fit(self._encode(X), y)
+            self.metric_ = self.rerank or "hamming"
+            keeps_vectors = self.rerank in ("cosine", "euclidean")
+            self._vectors = Vectors([as_rows(X)]) if keeps_vectors else None
+        return self
+
+    def add(self, X: Any, y: Any = None) -> Self:
+        """Encode more rows, without learning, and append their codes.
+
+        If it fails or is interrupted, the index stays as it was.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels), default=None
+            Labels; given if :meth:`fit` had some, and only then.
+
+        Returns
+        -------
+        self : HashedNeighbors
+            The longer index.
+
+        Raises
+        ------
+        ValueError
+            If `X` or `y` is malformed, or the hasher has changed since the fit.
+        """
+        codes = self._encode(X)
+        if self._vectors is not None:
+            # The search has the last word on what is indexed. Should it be interrupted,
+            # it finds none of these vectors, and the next call puts others here.
+            self._vectors = self._vectors.followed_by(
+                as_rows(X, copy=True), self.n_samples_fit_
+            )
+        self.neighbors_.partial_fit(codes, y)
+        return self
+
+    def remove(self, indices: Any) -> Self:
+        """Take rows out; the others keep their indices.
+
+        Parameters
+        ----------
+        indices : array-like of shape (n_removed,)
+            Indices of rows, as for :meth:`HammingNeighbors.remove`.
+
+        Returns
+        -------
+        self : HashedNeighbors
+            The index without them.
+        """
+        check_is_fitted(self)
+        self.neighbors_.remove(indices)
+        return self
+
+    def kneighbors(
+        self,
+        X: Any = None,
+        n_neighbors: int | None = None,
+        return_distance: bool = True,
+        *,
+        where: Any = None,
+    ) -> tuple[NDArray[Any], NDArray[np.int64]] | NDArray[np.int64]:
+        """Find the nearest rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_queries, n_features), default=None
+            Features of the queries. None queries the indexed rows, each without itself;
+            not with "asymmetric", since their real-valued codes are not kept.
+
+        n_neighbors : int, default=None
+            Number of neighbours; None takes that of `neighbors`.
+
+        return_distance : bool, default=True
+            Whether to return the distances too.
+
+        where : array-like, default=None
+            Mask or indices of the rows that are searched, as for
+            :meth:`HammingNeighbors.kneighbors`.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_queries, n_neighbors)
+            Distances of the kind `metric_`, only if `return_distance`: numbers of
+            differing bits (int32) if that is "hamming", else float64.
+
+        indices : ndarray of shape (n_queries, n_neighbors), dtype=int64
+            Rows in the order of arrival, ordered by distance and, where it is equal, by
+            index.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than `n_neighbors` rows to find, `X` is malformed, or the
+            hasher has changed since the fit.
+        """
+        codes, queries = self._queries(X)
+        if queries is None:
+            return self.neighbors_.kneighbors(
+                codes, n_neighbors, return_distance, where=where
+            )
+        k = self.neighbors_.n_neighbors if n_neighbors is None else n_neighbors
+        length = self._shortlist_length(k, where, leave_out=X is None)
+        shortlist = self.neighbors_.kneighbors(codes, length, False, where=where)
+        of_query = np.repeat(self._numbers(X, len(shortlist)), length)
+        distances = self._distances(queries, of_query, shortlist.ravel())
+        distances = distances.reshape(shortlist.shape)
+        nearest = np.lexsort((shortlist, distances))[:, :k]
+        indices = np.take_along_axis(shortlist, nearest, axis=1)
+        if not return_distance:
+            return indices
+        return np.take_along_axis(distances, nearest, axis=1), indices
+
+    def radius_neighbors(
+        self,
+        X: Any = None,
+        radius: int | None = None,
+        return_distance: bool = True,
+        sort_results: bool = True,
+        *,
+        where: Any = None,
+    ) -> tuple[NDArray[np.object_], NDArray[np.object_]] | NDArray[np.object_]:
+        """Find all rows whose codes are within a radius.
+
+        The radius is a number of differing bits, with `rerank` as well, which changes
+        the distances that order the rows and are returned, not which rows are found.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_queries, n_features), default=None
+            Features of the queries. None is as for :meth:`kneighbors`.
+
+        radius : int, default=None
+            Number of differing bits, inclusive; None takes that of `neighbors`.
+
+        return_distance : bool, default=True
+            Whether to return the distances too.
+
+        sort_results : bool, default=True
+            Whether to order rows by distance and, where it is equal, by index; if False
+            they come in index order.
+
+        where : array-like, default=None
+            Mask or indices of the rows that are searched.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_queries,) of arrays
+            Distances of the kind `metric_`, only if `return_distance`.
+
+        indices : ndarray of shape (n_queries,) of int64 arrays
+            Rows in the order of arrival.
+
+        Raises
+        ------
+        ValueError
+            If `X` or `radius` is malformed, or the hasher has changed since the fit.
+        """
+        codes, queries = self._queries(X)
+        if queries is None:
+            return self.neighbors_.radius_neighbors(
+                codes, radius, return_distance, sort_results, where=where
+            )
+        found = self.neighbors_.radius_neighbors(
+            codes, radius, False, False, where=where
+        )
+        sizes = [len(rows) for rows in found]
+        of_query = np.repeat(self._numbers(X, len(found)), sizes)
+        indices = np.concatenate(found)
+        distances = self._distances(queries, of_query, indices)
+        if sort_results:
+            order = np.lexsort((indices, distances, of_query))
+            distances, indices = distances[order], indices[order]
+        found = _in_rows(indices, sizes)
+        return (_in_rows(distances, sizes), found) if return_distance else found
+
+    def score(self, X: Any, y: Any) -> float:
+        """Mean average precision of queries.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_queries, n_features)
+            Features of the queries.
+
+        y : array-like of shape (n_queries,) or {array-like, sparse matrix} of shape \
+                (n_queries, n_labels)
+            Labels of the queries, of the same kind as those of the index.
+
+        Returns
+        -------
+        score : float
+            Without `rerank`, mAP over the whole Hamming ranking, ties expected, as
+            :meth:`HammingNeighbors.score`. With `rerank`, mAP of the shortlist in its
+            new order: mAP@n_candidates, divided by the relevant rows in the shortlist.
+            (The scorers of :func:`~sklhash.metrics.make_retrieval_scorer` score the
+            Hamming ranking, with `rerank` too.)
+
+        Raises
+        ------
+        ValueError
+            If the index was fitted without `y`, `X` or `y` is malformed, or the hasher
+            has changed since the fit.
+        """
+        check_is_fitted(self)
+        if self.metric_ == "hamming":
+            return map_scorer(self, X, y)
+        if self.y_ is None:
+            raise ValueError(
+                "This HashedNeighbors was fitted without y, so there are no labels to "
+                "score against: fit(X, y)."
+            )
+        check_consistent_length(X, y)
+        query_labels, labels, multilabel = relevance_labels(y, self.y_)
+        length = min(self.n_candidates, self.n_live_)
+        ranking = self.kneighbors(X, length, return_distance=False)
+        wanted, found = query_labels[:, None], labels[ranking]
+        shared = wanted & found if multilabel else wanted == found
+        relevant = shared.any(axis=2)
+        if not relevant.any():
+            warnings.warn(
+                f"No query has a relevant row among its {length} candidates.",
+                UndefinedMetricWarning,
+                stacklevel=2,
+            )
+        precisions = relevant.cumsum(axis=1) / np.arange(1, length + 1)
+        n_hits = relevant.sum(axis=1)
+        return float(np.mean((precisions * relevant).sum(axis=1) / n_hits.clip(1)))
+
+    def pack(self, X: Any) -> NDArray[np.uint8]:
+        """Encode features, and return the codes packed.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        packed : ndarray of shape (n_samples, n_bytes), dtype=uint8
+            The packed codes.
+
+        Raises
+        ------
+        ValueError
+            If `X` is malformed, or the hasher has changed since the fit.
+        """
+        return self._encode(X)
+
+    codes_ = property(attrgetter("neighbors_.codes_"), doc="The packed codes.")
+    y_ = property(attrgetter("neighbors_.y_"), doc="Labels of the rows, or None.")
+    live_ = property(attrgetter("neighbors_.live_"), doc="False where removed.")
+    n_samples_fit_ = property(
+        attrgetter("neighbors_.n_samples_fit_"), doc="Number of rows that ever came."
+    )
+    n_live_ = property(
+        attrgetter("neighbors_.n_live_"), doc="Number of rows that were not removed."
+    )
+    n_features_in_ = property(
+        attrgetter("hasher_.n_features_in_"), doc="Number of features."
+    )
+    feature_names_in_ = property(
+        attrgetter("hasher_.feature_names_in_"), doc="Names of the features."
+    )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags_of_hasher = get_tags(self.hasher)
+        tags.input_tags = tags_of_hasher.input_tags
+        tags.target_tags = tags_of_hasher.target_tags
+        return tags
+
+    def _queries(self, X: Any) -> tuple[NDArray[np.uint8] | None, Vectors | None]:
+        """Return packed codes, and what else the distances are of."""
+        check_is_fitted(self)
+        if self.metric_ == "asymmetric":
+            if X is None:
+                raise ValueError(
+                    "X=None queries the indexed rows, whose real-valued codes are not "
+                    "kept: with rerank='asymmetric' X must be given."
+                )
+            values = self._values(X)
+            return pack_codes(values > 0), Vectors([values])
+        codes = None if X is None else self._encode(X)
+        if self._vectors is None or X is None:
+            return codes, self._vectors
+        return codes, Vectors([as_rows(X)])
+
+    def _numbers(self, X: Any, n_queries: int) -> NDArray[np.int64]:
+        """Return which of the queries' vectors each query has."""
+        return np.flatnonzero(self.live_) if X is None else np.arange(n_queries)
+
+    def _encode(self, X: Any) -> NDArray[np.uint8]:
+        """Return packed codes, made from real-valued ones a block of rows at a time."""
+        check_is_fitted(self)
+        n_rows, n_bits = _num_samples(X), self._probe_values.shape[1]
+        height = max(1, int(get_config()["working_memory"] * 2**20) // (8 * n_bits))
+        if n_rows <= height:
+            return pack_codes(self._values(X) > 0)
+        X = X.tocsr() if sparse.issparse(X) else X
+        return np.concatenate(
+            [
+                pack_codes(self._values(_safe_indexing(X, rows)) > 0)
+                for rows in gen_batches(n_rows, height)
+            ]
+        )
+
+    def _values(self, X: Any) -> NDArray[Any]:
+        """Return real-valued codes, if the hasher is still the one of the index."""
+        encode = self.hasher_.decision_function
+        probed = values = None
+        if self._can_join_probe(X):
+            both = encode(np.concatenate((self._probe, X)))
+            probed, values = np.split(both, [len(self._probe)])
+        else:
+            with suppress(ValueError):
+                probed = encode(self._probe)
+        if probed is None or not _agree(probed, self._probe_values):
+            raise ValueError(
+                "The hasher has changed since the codes of this index were made: "
+                "hasher_ was fitted again, altered or replaced, and its codes do not "
+                "agree with those. Fit the index anew."
+            )
+        return encode(X) if values is None else values
+
+    def _can_join_probe(self, X: Any) -> bool:
+        """Tell whether the probe and `X` are quickly made one array, `X` as it is.
+
+        Hashers map rows in blocks of one height, so a few rows more cost nothing.
+        """
+        probe = self._probe
+        return (
+            isinstance(X, np.ndarray)
+            and isinstance(probe, np.ndarray)
+            and 0 < X.nbytes <= _SMALL
+            and X.shape[1:] == probe.shape[1:]
+            and np.can_cast(probe.dtype, X.dtype)
+            and X.shape[1:2] == (getattr(self.hasher_, "n_features_in_", None),)
+        )
+
+    def _shortlist_length(self, k: int, where: Any, *, leave_out: bool) -> int:
+        """Return how many candidates to find; the search refuses what is malformed."""
+        if not isinstance(k, Integral) or k < 1:
+            return k
+        n_found = self.n_live_
+        if where is not None:
+            where = np.asarray(where)
+            is_mask = where.dtype == bool and where.shape == (self.n_samples_fit_,)
+            n_found = np.sum(where & self.live_) if is_mask else where.size
+        return max(k, min(self.n_candidates, int(n_found) - leave_out))
+
+    def _distances(
+        self, queries: Vectors, of_query: NDArray[Any], rows: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Return the distance of each pair of a query and a row."""
+        distance = DISTANCES[self.metric_]
+        distances = np.empty(len(rows))
+        budget = min(_SMALL, int(get_config()["working_memory"] * 2**20))
+        height = max(1, budget // (3 * queries.bytes_a_row))
+        for start in range(0, len(rows), height):
+            pairs = slice(start, start + height)
+            distances[pairs] = distance(
+                queries.take(of_query[pairs]), self._items(rows[pairs])
+            )
+        return distances
+
+    def _items(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return vectors of some rows, or their bits."""
+        if self._vectors is not None:
+            return self._vectors.take(rows)
+        packed = self.neighbors_._table.packed_at(rows)
+        return unpack_codes(packed, self._probe_values.shape[1])
+
+
+def _some_rows(X: Any) -> Any:
+    """Return a few rows spread over `X`, in the form that it has."""
+    rows = np.unique(np.linspace(0, _num_samples(X) - 1, _N_PROBES).astype(int))
+    rows = _safe_indexing(X, rows)
+    return np.array(rows) if isinstance(rows, np.ndarray) else rows
+
+
+def _agree(values: NDArray[Any], expected: NDArray[Any]) -> bool:
+    """Tell whether real-valued codes are the same, but for rounding elsewhere."""
+    if values.shape != expected.shape:
+        return False
+    return np.abs(values - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def _in_rows(values: NDArray[Any], sizes: list[int]) -> NDArray[np.object_]:
+    rows = np.empty(len(sizes), dtype=object)
+    rows[:] = np.split(values, np.cumsum(sizes[:-1]))
+    return rows

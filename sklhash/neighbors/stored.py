@@ -1,0 +1,424 @@
+"""What HammingNeighbors holds: codes that come and go, labels, and a file of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklhash._fitting import unchanged_on_failure
+from sklhash.codes import check_codes
+from sklhash.neighbors.engine import Algorithm
+from sklhash.neighbors.exchange import as_bit_strings, to_faiss
+from sklhash.neighbors.files import (
+    labels_as_arrays,
+    labels_from_arrays,
+    naming_file,
+    read_arrays,
+    write_arrays,
+)
+from sklhash.neighbors.table import PADDING, CodeTable
+
+__all__ = ["StoredCodes"]
+
+MAX_BITS = 65_000  # distances take 16 bits
+MAX_CODES = 2**32 - PADDING
+
+
+class StoredCodes(BaseEstimator):
+    """An estimator that keeps codes and labels: all of a search but the searching.
+
+    Subclasses have the parameters `algorithm`, `packed` and `threshold`.
+    """
+
+    algorithm: Algorithm
+    algorithm_: Algorithm
+    packed: bool
+    threshold: float | None
+    _table: CodeTable
+    _labels: list[Any]
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Index codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_bits) or (n_samples, n_bytes) if packed
+            Codes, or real values with a `threshold`.
+
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels), default=None
+            Labels of the codes, kept for :meth:`score`.
+
+        Returns
+        -------
+        self : HammingNeighbors
+            The fitted search.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds no codes, `y` is of another length, or both `packed` and
+            `threshold` are set.
+        """
+        with unchanged_on_failure(self):
+            labels = _as_labels(X, y)
+            table = CodeTable(self._read(X, reset=True))
+            self._begin(table, labels)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Index more codes, behind those that are there.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_in_)
+            Codes, as for :meth:`fit`. The first of them gets the index
+            `n_samples_fit_`.
+
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels), default=None
+            Their labels: of the same kind as those that are there, or None if there are
+            none.
+
+        Returns
+        -------
+        self : HammingNeighbors
+            The search, with more codes.
+
+        Raises
+        ------
+        ValueError
+            If `X` or `y` is unlike what was fitted.
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(X, y)
+        with unchanged_on_failure(self):
+            labels = _appended(self._labels, _as_labels(X, y))
+            packed = self._check_width(self._read(X, reset=False))
+            self._table, self._labels = self._table.append(packed), labels
+        return self
+
+    def remove(self, indices: Any) -> Self:
+        """Take codes out; the others keep their indices.
+
+        Parameters
+        ----------
+        indices : array-like of shape (n_removed,)
+            Indices of codes that are there, each once.
+
+        Returns
+        -------
+        self : HammingNeighbors
+            The search, without them.
+
+        Raises
+        ------
+        ValueError
+            If an index is out of range, was removed before or comes twice.
+        """
+        check_is_fitted(self)
+        places = self._table.places_of(self._check_indices(indices, "indices"))
+        self._table = self._table.remove(places)
+        return self
+
+    def pack(self, X: Any) -> NDArray[np.uint8]:
+        """Read codes as this search does, and return them packed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_in_)
+            Codes, or real values with a `threshold`.
+
+        Returns
+        -------
+        packed : ndarray of shape (n_samples, n_bytes), dtype=uint8
+            The packed codes.
+        """
+        check_is_fitted(self)
+        return self._packed(X)
+
+    @property
+    def codes_(self) -> NDArray[np.uint8]:
+        """The codes, packed, zeros where removed: a copy, (n_samples_fit_, n_bytes)."""
+        check_is_fitted(self)
+        return self._table.packed
+
+    @property
+    def y_(self) -> NDArray[Any] | sparse.csr_array | None:
+        """Labels of all codes that ever came, or None."""
+        check_is_fitted(self)
+        if len(self._labels) > 1:
+            self._labels = [_joined(self._labels)]
+        return self._labels[0]
+
+    @property
+    def live_(self) -> NDArray[np.bool_]:
+        """Whether each code is still there, (n_samples_fit_,)."""
+        check_is_fitted(self)
+        return self._table.live_rows
+
+    @property
+    def n_samples_fit_(self) -> int:
+        """Number of codes that ever came."""
+        check_is_fitted(self)
+        return self._table.n_arrived
+
+    @property
+    def n_live_(self) -> int:
+        """Number of codes that were not removed."""
+        check_is_fitted(self)
+        return self._table.n_live
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the search into a file.
+
+        The file holds plain arrays behind a header in JSON, in the safetensors format;
+        there is no pickle in it. An earlier file stays as it is until the new one is
+        complete.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+
+        Raises
+        ------
+        TypeError
+            If the labels are neither numbers nor strings.
+        """
+        check_is_fitted(self)
+        arrays, labels = labels_as_arrays(self.y_)
+        table = self._table
+        about = {
+            "parameters": self.get_params(deep=False),
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": list(getattr(self, "feature_names_in_", ())),
+            "n_bytes": table.n_bytes,
+            "n_stored": table.n_stored,
+            "n_arrived": table.n_arrived,
+            "labels": labels,
+        }
+        write_arrays(path, {**arrays, **table.arrays()}, {"search": json.dumps(about)})
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], mmap_mode: Literal["r", "c"] | None = "r"
+    ) -> Self:
+        """Open a search that was saved.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A file of :meth:`save`.
+
+        mmap_mode : {"r", "c"} or None, default="r"
+            "r" maps the file into memory: it is opened without being read, what
+            searches need of it is read once, and processes share it. "c" is the same
+            for a search, None reads it all. The file is never changed; codes that are
+            added or removed afterwards are so in memory only.
+
+        Returns
+        -------
+        search : HammingNeighbors
+            The search, with its codes, labels and parameters.
+
+        Raises
+        ------
+        ValueError
+            If the file is not one of :meth:`save`, or is damaged.
+        """
+        arrays, metadata = read_arrays(path, mmap_mode)
+        with naming_file(path):
+            about = json.loads(metadata["search"])
+            search = cls(**about["parameters"])
+            table = CodeTable.from_arrays(
+                about["n_bytes"], about["n_stored"], about["n_arrived"], arrays
+            )
+            search._begin(table, labels_from_arrays(arrays, about["labels"]))
+            search.n_features_in_ = about["n_features_in"]
+            if about["feature_names_in"]:
+                names = np.array(about["feature_names_in"], dtype=object)
+                search.feature_names_in_ = names
+        return search
+
+    def to_faiss(self) -> Any:
+        """Copy the codes into FAISS.
+
+        Returns
+        -------
+        index : faiss.IndexBinaryFlat
+            An exact index of the codes that are there, in order. Without removals its
+            ids are the indices here; after some, ``np.flatnonzero(search.live_)[ids]``
+            are.
+
+        Raises
+        ------
+        ImportError
+            If faiss is not installed.
+        """
+        return to_faiss(self.codes_[self.live_])
+
+    def as_bit_strings(self, X: Any = None) -> list[str]:
+        """Write codes as strings of zeros and ones, as SQL takes them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_in_), default=None
+            Codes. None takes those that are there.
+
+        Returns
+        -------
+        strings : list of str
+            One a code; character ``j`` is bit ``j``.
+        """
+        codes = self.codes_[self.live_] if X is None else self.pack(X)
+        n_bits = 8 * codes.shape[1] if self.packed else self.n_features_in_
+        return as_bit_strings(codes, n_bits)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_table")
+
+    def _begin(self, table: CodeTable, labels: Any) -> None:
+        self._table, self._labels = table, [labels]
+        self.algorithm_ = "brute" if self.algorithm == "auto" else self.algorithm
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._table.n_arrived
+
+    def _packed(self, X: Any) -> NDArray[np.uint8]:
+        if self._is_packed(X):
+            return X
+        return self._check_width(self._read(X, reset=False))
+
+    def _is_packed(self, X: Any) -> bool:
+        """Whether nothing is left to check, which a single query should not pay for."""
+        return (
+            type(X) is np.ndarray
+            and X.dtype == np.uint8
+            and self.packed
+            and X.ndim == 2
+            and 0 < len(X)
+            and X.shape[1] == self._table.n_bytes == self.n_features_in_
+            and not hasattr(self, "feature_names_in_")
+        )
+
+    def _read(self, X: Any, *, reset: bool) -> NDArray[np.uint8]:
+        if self.packed and self.threshold is not None:
+            raise ValueError(
+                "threshold makes bits of real values, packed=True says that bits come "
+                f"as bytes; got both packed=True and threshold={self.threshold}."
+            )
+        real_valued = self.threshold is not None
+        X = validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype="numeric" if real_valued else None,
+            ensure_all_finite=real_valued,
+        )
+        if real_valued:
+            with np.errstate(over="ignore"):  # a threshold beyond a small dtype
+                X = X > self.threshold
+        packed = check_codes(X, packed=self.packed, name="X")
+        if 8 * packed.shape[1] > MAX_BITS:
+            raise ValueError(
+                f"X must have codes of at most {MAX_BITS} bits, got "
+                f"{8 * packed.shape[1]}."
+            )
+        return packed
+
+    def _check_width(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if packed.shape[1] != self._table.n_bytes:
+            raise ValueError(
+                f"X has codes of {packed.shape[1]} bytes, but the search was fitted on "
+                f"codes of {self._table.n_bytes}: `packed` was changed after the fit."
+            )
+        return packed
+
+    def _check_indices(self, indices: Any, name: str) -> NDArray[np.int64]:
+        """Return indices of codes that are there, each once, or say what is wrong."""
+        rows = np.asarray(indices)
+        if rows.size == 0:
+            rows = rows.astype(np.int64)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise ValueError(
+                f"{name} must be a vector of whole numbers, got an array of shape "
+                f"{rows.shape} and dtype {rows.dtype}."
+            )
+        n_arrived = self._table.n_arrived
+        outside = (rows < 0) | (rows >= n_arrived)
+        if outside.any():
+            raise ValueError(
+                f"{name} must lie between 0 and {n_arrived - 1}, got "
+                f"{rows[outside][0]}."
+            )
+        rows = rows.astype(np.int64)
+        removed = self._table.places_of(rows) < 0
+        if removed.any():
+            raise ValueError(f"{name} has {rows[removed][0]}, which was removed.")
+        distinct, counts = np.unique(rows, return_counts=True)
+        if len(distinct) < len(rows):
+            raise ValueError(
+                f"{name} must be unique, got {distinct[counts > 1][0]} more than once."
+            )
+        return rows
+
+
+def _as_labels(X: Any, y: Any) -> NDArray[Any] | sparse.csr_array | None:
+    """Return a copy of labels, one a row of `X`."""
+    if y is None:
+        return None
+    check_consistent_length(X, y)
+    return sparse.csr_array(y, copy=True) if sparse.issparse(y) else np.array(y)
+
+
+def _appended(parts: list[Any], labels: Any) -> list[Any]:
+    """Add labels to those of the earlier codes.
+
+    Small parts are joined first, so that many appends cost little more than one.
+    """
+    _check_alike(parts[0], labels)
+    if labels is None:
+        return parts
+    parts = [*parts, labels]
+    while len(parts) > 1 and parts[-2].shape[0] <= 2 * parts[-1].shape[0]:
+        parts[-2:] = [_joined(parts[-2:])]
+    return parts
+
+
+def _check_alike(fitted: Any, labels: Any) -> None:
+    if (fitted is None) != (labels is None):
+        has, lacks = ("has no", "some") if fitted is None else ("has", "none")
+        raise ValueError(
+            f"y is for all codes or for none: the search {has} labels, and these codes "
+            f"come with {lacks}."
+        )
+    if fitted is not None and _kind(fitted) != _kind(labels):
+        raise ValueError(
+            f"y must be like the labels of the earlier codes, {_kind(fitted)}; got "
+            f"{_kind(labels)}."
+        )
+
+
+def _kind(labels: Any) -> str:
+    what = "numbers" if labels.dtype.kind in "biuf" else "strings"
+    if labels.ndim == 1:
+        return f"a vector of {what}"
+    return f"a matrix of {what} with {labels.shape[1]} columns"
+
+
+def _joined(parts: list[Any]) -> Any:
+    if any(sparse.issparse(part) for part in parts):
+        return sparse.vstack([sparse.csr_array(part) for part in parts], format="csr")
+    return np.concatenate(parts)
