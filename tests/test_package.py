@@ -5,6 +5,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 import sklhash
 from tests.hashers.methods import HASHERS
 
@@ -36,12 +38,14 @@ def test_the_readmes_example_runs():
     assert names["search"].score(names["X_query"], names["y_query"]) > 0.95
 
 
-def test_the_user_guides_examples_run():
-    guide = README.parent / "docs" / "user_guide" / "hashers.md"
+@pytest.mark.parametrize("page", ["hashers", "search"])
+def test_the_user_guides_examples_run(page):
+    guide = README.parent / "docs" / "user_guide" / f"{page}.md"
     code = re.findall(r"```python\n(.*?)```", guide.read_text(), flags=re.DOTALL)
     names = {}
     exec("\n".join(code), names)
-    assert names["search"].score(names["X_query"], names["y_query"]) > 0.95
+    queries = names["query_codes" if page == "search" else "X_query"]
+    assert names["search"].score(queries, names["y_query"]) > 0.95
 
 
 def test_the_user_guide_tells_of_every_hasher():

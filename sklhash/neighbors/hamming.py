@@ -30,11 +30,12 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
     """Exact nearest neighbours of codes by Hamming distance.
 
     The methods are those of :class:`sklearn.neighbors.NearestNeighbors` and
-    :class:`sklearn.neighbors.KNeighborsTransformer`, with two promises more: distances
-    are whole numbers of differing bits, and neighbours at equal distance come in index
-    order. As the last step of a pipeline behind a hasher it is a search engine whose
-    `score` is a mean average precision; in the middle it is the neighbour graph for
-    what follows.
+    :class:`sklearn.neighbors.KNeighborsTransformer`, with three promises more:
+    distances are whole numbers of differing bits, neighbours at equal distance come in
+    index order, and a code's index, its place in the order of arrival, is its own for
+    ever, whatever is added or removed. As the last step of a pipeline behind a hasher
+    it is a search engine whose `score` is a mean average precision; in the middle it is
+    the neighbour graph for what follows.
 
     Parameters
     ----------
@@ -50,6 +51,15 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         :class:`~sklearn.neighbors.KNeighborsTransformer`, "distance" finds one
         neighbour more, to make up for a fitted sample that finds itself.
 
+    algorithm : {"auto", "brute", "multi_index"}, default="auto"
+        How to search on a CPU; what is found is the same. "brute" compares each query
+        with each code. "multi_index" looks up codes that agree with the query in a part
+        of the bits [1]_, in tables that the first search builds; nearest codes are
+        found within a radius that grows. "auto" takes the tables for
+        :meth:`radius_neighbors` and :meth:`count_within` where, by the number of codes,
+        the number of bits and the radius, they are quicker and fit into scikit-learn's
+        `working_memory`.
+
     packed : bool, default=False
         Whether codes come packed, eight bits a byte.
 
@@ -58,20 +68,35 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         them: ones where ``X > threshold``. ``threshold=0.0`` turns plain embeddings
         into sign codes.
 
+    device : str, default="cpu"
+        Where to search: "cpu", or "cuda" or "cuda:N" for a GPU, which compares each
+        query with each code.
+
     n_jobs : int, default=None
-        Number of threads that search, in joblib's meaning: None is 1, -1 is all. The
-        results do not depend on it.
+        Number of threads that search on a CPU, in joblib's meaning: None is 1, -1 is
+        all. The results do not depend on it.
 
     Attributes
     ----------
     codes_ : ndarray of shape (n_samples_fit_, n_bytes), dtype=uint8
-        The fitted codes, packed: a view of the index, not to be changed.
+        The codes, packed, in order of arrival, with zeros where one was removed. A copy
+        that is made when asked for.
 
-    y_ : array-like of shape (n_samples_fit_,) or (n_samples_fit_, n_labels), or None
-        Labels of the fitted codes, as they were given.
+    y_ : ndarray or csr_array of shape (n_samples_fit_,) or (n_samples_fit_, \
+            n_labels), or None
+        Labels of all codes that ever came.
+
+    live_ : ndarray of shape (n_samples_fit_,), dtype=bool
+        Whether each code is there, and was not removed.
 
     n_samples_fit_ : int
-        Number of fitted codes.
+        Number of codes that ever came.
+
+    n_live_ : int
+        Number of codes that are there.
+
+    algorithm_ : {"brute", "multi_index"}
+        What the last search went by.
 
     n_features_in_ : int
         Number of columns of the fitted codes: bits, or bytes if packed.
@@ -82,8 +107,21 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
 
     See Also
     --------
+    HashedNeighbors : A hasher and a search behind one `fit`.
     sklhash.hamming_distances : The whole matrix of distances.
     sklearn.neighbors.KNeighborsTransformer : The same for other metrics.
+
+    Notes
+    -----
+    The first search in a process loads compiled code, and the first ever on a machine
+    compiles it, a few seconds for each width of codes. Besides the codes and the
+    results a search takes no more memory than scikit-learn's `working_memory`. Searches
+    in other threads may go on while codes are added or removed.
+
+    References
+    ----------
+    .. [1] M. Norouzi, A. Punjani and D. J. Fleet. Fast search in Hamming space with
+       multi-index hashing. CVPR 2012.
 
     Examples
     --------

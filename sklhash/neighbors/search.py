@@ -137,7 +137,7 @@ def nearest_by_index(
             left = np.arange(n_queries)[group]
             for radius in index.radii(scan_cost(selection)):
                 part = queries.take(left)
-                hits = _find_by_index(selection, radius, index, part, memory // 8)
+                hits = _find_by_index(selection, radius, index, part, memory // 32)
                 if hits is None:
                     break
                 enough, d, p = _first_k(hits, len(left), k)
@@ -327,7 +327,7 @@ def _found_in_groups(
     for rows in _slices(0, len(queries.words), size):
         group = queries.take(rows)
         n_queries = len(group.words)
-        hits = find(group, memory // 8 if n_queries > 1 else 2**62)
+        hits = find(group, memory // 32 if n_queries > 1 else 2**62)
         if hits is None:
             yield from _found_in_groups(find, group, n_queries // 2, memory)
         else:
