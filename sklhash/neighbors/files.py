@@ -39,6 +39,14 @@ VERSION = 1
 ALIGNMENT = 64
 LONGEST_HEADER = 100_000_000  # what the safetensors package reads
 
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 _NAMES = {"b1": "BOOL"} | {
     code: f"{code[0].upper()}{8 * int(code[1])}"
     for code in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
@@ -136,7 +144,7 @@ def naming_file(path: PathLike) -> Iterator[None]:
     """Turn whatever a malformed file brings about into a ValueError that names it."""
     try:
         yield
-    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as bad:
+    except _MALFORMED as bad:
         reason = bad if isinstance(bad, ValueError) else repr(bad)
         raise ValueError(
             f"{os.fspath(path)!r} cannot be read as an index saved by sklhash: {reason}"

@@ -208,7 +208,8 @@ class StoredCodes(BaseEstimator):
             "n_arrived": table.n_arrived,
             "labels": labels,
         }
-        write_arrays(path, {**arrays, **table.arrays()}, {"search": json.dumps(about)})
+        header = json.dumps(about, default=_as_python_number)
+        write_arrays(path, {**arrays, **table.arrays()}, {"search": header})
 
     @classmethod
     def load(
@@ -373,6 +374,11 @@ class StoredCodes(BaseEstimator):
                 f"{name} must be unique, got {distinct[counts > 1][0]} more than once."
             )
         return rows
+
+
+def _as_python_number(value: Any) -> Any:
+    """Turn a parameter such as ``np.float32(0.5)`` into what JSON can hold."""
+    return value.item()
 
 
 def _as_labels(X: Any, y: Any) -> NDArray[Any] | sparse.csr_array | None:

@@ -147,12 +147,16 @@ class CodeTable:
         table._n_written = [-1]  # there is no room behind
         table._devices = {}
         n_places = _round_up(n_stored)
+        expected: list[tuple[NDArray[Any], type, tuple[int, ...]]] = [
+            (table.planes, np.uint64, (-(-n_bytes // 8), n_places)),
+            (table.allowed, np.uint64, (n_places // 64,)),
+        ]
+        if table.rows is not None:
+            expected.append((table.rows, np.int64, (n_stored,)))
         if (
-            table.planes.shape != (-(-n_bytes // 8), n_places)
-            or table.allowed.shape != (n_places // 64,)
+            any(a.dtype != dtype or a.shape != shape for a, dtype, shape in expected)
             or (table.rows is None and n_stored != n_arrived)
-            or (table.rows is not None and table.rows.shape != (n_stored,))
-            or table.n_live > n_stored
+            or (table.allowed & ~_first_bits(n_stored, n_places)).any()
         ):
             raise ValueError("its arrays do not fit together")
         return table

@@ -81,6 +81,13 @@ def test_feature_names_and_a_threshold_are_saved(tmp_path):
     np.testing.assert_array_equal(loaded.kneighbors(frame), search.kneighbors(frame))
 
 
+def test_parameters_may_be_numbers_of_numpy(tmp_path):
+    search = HammingNeighbors(np.int64(3), threshold=np.float32(0.5))
+    search.fit(random_codes(9)).save(tmp_path / "codes")
+    loaded = HammingNeighbors.load(tmp_path / "codes")
+    assert (loaded.n_neighbors, loaded.threshold) == (3, 0.5)
+
+
 def test_a_file_whose_parts_do_not_fit_together_is_refused(tmp_path):
     search, _ = changed_search()
     path = tmp_path / "codes"
@@ -90,9 +97,12 @@ def test_a_file_whose_parts_do_not_fit_together_is_refused(tmp_path):
         **{name: array[..., :-512] for name, array in arrays.items()},
         **{name: arrays[name] for name in ("allowed", "rows")},
     }
-    write_arrays(path, wrong, metadata)
-    with pytest.raises(ValueError, match=r"codes.*do not fit together"):
-        HammingNeighbors.load(path)
+    flipped = {**arrays, "allowed": ~arrays["allowed"]}
+    signed = {**arrays, "planes": arrays["planes"].view(np.int64)}
+    for forged in (wrong, flipped, signed):
+        write_arrays(path, forged, metadata)
+        with pytest.raises(ValueError, match=r"codes.*do not fit together"):
+            HammingNeighbors.load(path)
     metadata["search"] = metadata["search"].replace('"n_jobs"', '"n_threads"')
     write_arrays(path, arrays, metadata)
     with pytest.raises(ValueError, match=r"codes.*n_threads"):
