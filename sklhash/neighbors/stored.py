@@ -24,6 +24,7 @@ from sklhash.neighbors.files import (
     read_arrays,
     write_arrays,
 )
+from sklhash.neighbors.on_device import check_device
 from sklhash.neighbors.table import PADDING, CodeTable
 
 __all__ = ["StoredCodes"]
@@ -35,11 +36,12 @@ MAX_CODES = 2**32 - PADDING
 class StoredCodes(BaseEstimator):
     """An estimator that keeps codes and labels: all of a search but the searching.
 
-    Subclasses have the parameters `algorithm`, `packed` and `threshold`.
+    Subclasses have the parameters `algorithm`, `device`, `packed` and `threshold`.
     """
 
     algorithm: Algorithm
     algorithm_: Algorithm
+    device: str
     packed: bool
     threshold: float | None
     _table: CodeTable
@@ -66,9 +68,10 @@ class StoredCodes(BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` holds no codes, `y` is of another length, or both `packed` and
-            `threshold` are set.
+            If `X` holds no codes, `y` is of another length, both `packed` and
+            `threshold` are set, or `device` is not there.
         """
+        self._check_parameters()
         with unchanged_on_failure(self):
             labels = _as_labels(X, y)
             table = CodeTable(self._read(X, reset=True))
@@ -289,6 +292,14 @@ class StoredCodes(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_table")
 
+    def _check_parameters(self) -> None:
+        if self.packed and self.threshold is not None:
+            raise ValueError(
+                "threshold makes bits of real values, packed=True says that bits come "
+                f"as bytes; got both packed=True and threshold={self.threshold}."
+            )
+        check_device(self.device)
+
     def _begin(self, table: CodeTable, labels: Any) -> None:
         self._table, self._labels = table, [labels]
         self.algorithm_ = "brute" if self.algorithm == "auto" else self.algorithm
@@ -315,11 +326,6 @@ class StoredCodes(BaseEstimator):
         )
 
     def _read(self, X: Any, *, reset: bool) -> NDArray[np.uint8]:
-        if self.packed and self.threshold is not None:
-            raise ValueError(
-                "threshold makes bits of real values, packed=True says that bits come "
-                f"as bytes; got both packed=True and threshold={self.threshold}."
-            )
         real_valued = self.threshold is not None
         X = validate_data(
             self,

@@ -204,10 +204,9 @@ class CodeTable:
 
     def on_device(self, device: str) -> DeviceCodes:
         """Return the codes at all places, on a GPU."""
-        from sklhash.neighbors.on_device import DeviceCodes, check_device
+        from sklhash.neighbors.on_device import DeviceCodes
 
         if device not in self._devices:
-            check_device(device)
             n_places = _round_up(self.n_stored)
             self._devices[device] = DeviceCodes(self.planes[:, :n_places].T, device)
         return self._devices[device]

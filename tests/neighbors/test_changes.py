@@ -17,6 +17,17 @@ from scipy import sparse
 from sklearn import config_context
 
 from sklhash import HammingNeighbors, hamming_distances, pack_codes
+from sklhash.neighbors.on_device import DeviceCodes
+
+
+@pytest.fixture(autouse=True)
+def no_gpu_is_needed(monkeypatch):
+    """What a GPU would do is done by torch on the CPU."""
+    monkeypatch.setattr("sklhash.neighbors.stored.check_device", lambda device: None)
+    monkeypatch.setattr(
+        "sklhash.neighbors.on_device.DeviceCodes",
+        lambda words, device: DeviceCodes(words, "cpu"),
+    )
 
 
 class Searches(RuleBasedStateMachine):
@@ -26,15 +37,16 @@ class Searches(RuleBasedStateMachine):
         n_bits=st.sampled_from([3, 8, 70]),
         packed=st.booleans(),
         algorithm=st.sampled_from(["auto", "brute", "multi_index"]),
+        device=st.sampled_from(["cpu", "cpu", "cuda"]),
         n_jobs=st.sampled_from([None, 2]),
         seed=st.integers(0, 2**32 - 1),
         n=st.integers(1, 40),
     )
-    def fit(self, n_bits, packed, algorithm, n_jobs, seed, n):
+    def fit(self, n_bits, packed, algorithm, device, n_jobs, seed, n):
         self.rng = np.random.default_rng(seed)
         self.n_bits, self.packed = n_bits, packed
         self.search = HammingNeighbors(
-            packed=packed, algorithm=algorithm, n_jobs=n_jobs
+            packed=packed, algorithm=algorithm, device=device, n_jobs=n_jobs
         )
         self.codes = np.empty((0, n_bits), dtype=np.uint8)
         self.live = np.empty(0, dtype=bool)
@@ -88,6 +100,9 @@ class Searches(RuleBasedStateMachine):
         exact = hamming_distances(queries, self.codes)
         with config_context(working_memory=memory):
             rows = self.search.radius_neighbors(given, radius, where=where)
+            by_index = self.search.radius_neighbors(
+                given, radius, sort_results=False, where=where
+            )
             counts = self.search.count_within(given, radius, where=where)
             if k <= found.sum():
                 nearest = self.search.kneighbors(given, k, where=where)
@@ -97,6 +112,8 @@ class Searches(RuleBasedStateMachine):
             within = order[exact[q, order] <= radius]
             np.testing.assert_array_equal(rows[1][q], within)
             np.testing.assert_array_equal(rows[0][q], exact[q, within])
+            np.testing.assert_array_equal(by_index[1][q], np.sort(within))
+            np.testing.assert_array_equal(by_index[0][q], exact[q, np.sort(within)])
             assert counts[q] == len(within)
             if k <= len(order):
                 np.testing.assert_array_equal(nearest[1][q], order[:k])

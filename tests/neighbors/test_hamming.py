@@ -264,6 +264,9 @@ def test_a_memory_mapped_search(tmp_path):
         ({"radius": 0.1}, np.zeros((3, 2)), r"'radius' parameter .* Got 0.1"),
         ({"n_neighbors": 0}, np.zeros((3, 2)), r"'n_neighbors' parameter"),
         ({"mode": "both"}, np.zeros((3, 2)), r"'mode' parameter"),
+        ({"algorithm": "tree"}, np.zeros((3, 2)), r"'algorithm' parameter"),
+        ({"device": "gpu"}, np.zeros((3, 2)), r"'cuda' or 'cuda:N', got 'gpu'"),
+        ({"device": "cuda:99"}, np.zeros((3, 2)), r"'cuda:99' is not available"),
     ],
 )
 def test_what_cannot_be_indexed_is_refused(parameters, codes, message):
