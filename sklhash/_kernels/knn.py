@@ -14,20 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklhash._kernels.hits import PLACE, PLACE_BITS
 from sklhash._kernels.popcount import inlined, kernel, popcount
+from sklhash._kernels.steps import LONGEST_STEP, steps_with_closer
 from sklhash._kernels.vectors import (
-    any_closer,
+    allowed_bits,
     closer,
     distance_at,
-    is_allowed,
     trailing_zeros,
 )
 
 __all__ = ["Plan", "nearest"]
-
-_PLACE_BITS = 32
-_PLACE = (1 << _PLACE_BITS) - 1
-_LONGEST_STEP = 512
 
 
 class Plan(NamedTuple):
@@ -88,33 +85,19 @@ def nearest(codes, queries, together, own, k, plan, kept, tally, distances, indi
         if plan.n_sampled_runs > 0:
             limit = _likely_limit(codes, queries[q].ctypes.data, plan, limit)
         found.limits[q] = limit
-    hits = np.empty(len(together) * (plan.block // 64 + 1), np.int64)
+    steps = np.empty(len(together) * (plan.block // 64 + 1), np.int64)
     start = 0
     step = 64
     while start < codes.n:
-        stop = min(start + min(max(start, _LONGEST_STEP), plan.block), codes.n)
-        while step < _LONGEST_STEP and step * plan.rarity <= start + plan.head_start:
+        stop = min(start + min(max(start, LONGEST_STEP), plan.block), codes.n)
+        while step < LONGEST_STEP and step * plan.rarity <= start + plan.head_start:
             step *= 2
         for first in range(0, len(queries), len(together)):
-            n_hits = 0
-            query = queries.ctypes.data + first * queries.strides[0]
-            limits = found.limits.ctypes.data + first * found.limits.strides[0]
-            for i in range(start, stop, step):
-                mask = any_closer(
-                    codes.address,
-                    codes.plane,
-                    i,
-                    step,
-                    query,
-                    limits,
-                    codes.words,
-                    together,
-                )
-                for q in range(len(together)):
-                    hits[n_hits] = q << _PLACE_BITS | i
-                    n_hits += mask >> q & 1
-            if n_hits > 0:
-                _keep(codes, queries, own, k, hits[:n_hits], first, step, found)
+            n_steps = steps_with_closer(
+                codes, queries, together, first, found.limits, start, stop, step, steps
+            )
+            if n_steps > 0:
+                _keep(codes, queries, own, k, steps[:n_steps], first, step, found)
         start = stop
     for q in range(n_queries):
         if found.n_within[q] < k:
@@ -124,18 +107,18 @@ def nearest(codes, queries, together, own, k, plan, kept, tally, distances, indi
 
 
 @inlined
-def _keep(codes, queries, own, k, hits, first, step, found):
+def _keep(codes, queries, own, k, steps, first, step, found):
     """Take the codes closer than the limit from the steps that have some."""
-    for hit in hits:
-        q = first + (hit >> _PLACE_BITS)
-        start = hit & _PLACE
+    for one in steps:
+        q = first + (one >> PLACE_BITS)
+        start = one & PLACE
         query = queries.ctypes.data + q * queries.strides[0]
         limit, n_kept, n_within = found.limits[q], found.n_kept[q], found.n_within[q]
         for run in range(start, start + step, 64):
             mask = closer(codes.address, codes.plane, run, query, limit, codes.words)
             if mask == 0:
                 continue
-            mask &= is_allowed(codes.allowed, run)
+            mask &= allowed_bits(codes.allowed, run)
             while mask != 0:
                 i = run + trailing_zeros(mask)
                 mask &= mask - np.uint64(1)
@@ -144,7 +127,7 @@ def _keep(codes, queries, own, k, hits, first, step, found):
                 )
                 if distance >= limit or i == own[q]:
                     continue
-                found.kept[q, n_kept] = distance << _PLACE_BITS | i
+                found.kept[q, n_kept] = distance << PLACE_BITS | i
                 n_kept += 1
                 n_within += 1
                 found.tally[q, distance] += 1
@@ -163,7 +146,7 @@ def _forget(q, limit, n_at_limit, kept):
     """Drop what is no longer among the k nearest, and return how many remain."""
     n_kept = 0
     for c in range(kept.shape[1]):
-        distance = kept[q, c] >> _PLACE_BITS
+        distance = kept[q, c] >> PLACE_BITS
         if distance < limit or (distance == limit and n_at_limit > 0):
             n_at_limit -= distance == limit
             kept[q, n_kept] = kept[q, c]
@@ -183,10 +166,10 @@ def _write_in_order(q, found, distances, indices):
         place[distance] = n_nearer
         n_nearer += n_at_distance
     for c in range(found.n_kept[q]):
-        distance = found.kept[q, c] >> _PLACE_BITS
+        distance = found.kept[q, c] >> PLACE_BITS
         if distance <= limit and place[distance] < k:
             distances[q, place[distance]] = distance
-            indices[q, place[distance]] = found.kept[q, c] & _PLACE
+            indices[q, place[distance]] = found.kept[q, c] & PLACE
             place[distance] += 1
 
 
@@ -203,7 +186,7 @@ def _likely_limit(codes, query, plan, guess):
         n_closer = 0
         for run in range(0, plan.n_sampled_runs * stride, stride):
             mask = closer(codes.address, codes.plane, run, query, limit, codes.words)
-            n_closer += popcount(mask & is_allowed(codes.allowed, run))
+            n_closer += popcount(mask & allowed_bits(codes.allowed, run))
         if n_closer < plan.enough:
             low = limit
         else:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from sklhash._kernels.hits import DISTANCE_BITS, PLACE, PLACE_BITS
 from sklhash._kernels.popcount import inlined, kernel, popcount
+from sklhash._kernels.steps import LONGEST_STEP, steps_with_closer
 from sklhash._kernels.vectors import (
-    any_closer,
+    allowed_bits,
     closer,
     distance_at,
-    is_allowed,
     trailing_zeros,
 )
 
 __all__ = ["within"]
-
-_PLACE_BITS = 32
-_PLACE = (1 << _PLACE_BITS) - 1
-_DISTANCE_BITS = 16
-_LONGEST_STEP = 512
 
 
 @kernel
@@ -42,26 +38,12 @@ def within(codes, queries, together, own, limits, block, hits, counts):
     steps = np.empty(len(together) * (block // 64 + 1), np.int64)
     for start in range(0, codes.n, block):
         stop = min(start + block, codes.n)
-        hits_are_rare = n_hits * _LONGEST_STEP <= start * len(queries)
-        step = _LONGEST_STEP if hits_are_rare else 64
+        hits_are_rare = n_hits * LONGEST_STEP <= start * len(queries)
+        step = LONGEST_STEP if hits_are_rare else 64
         for first in range(0, len(queries), len(together)):
-            n_steps = 0
-            query = queries.ctypes.data + first * queries.strides[0]
-            limit = limits.ctypes.data + first * limits.strides[0]
-            for i in range(start, stop, step):
-                mask = any_closer(
-                    codes.address,
-                    codes.plane,
-                    i,
-                    step,
-                    query,
-                    limit,
-                    codes.words,
-                    together,
-                )
-                for q in range(len(together)):
-                    steps[n_steps] = q << _PLACE_BITS | i
-                    n_steps += mask >> q & 1
+            n_steps = steps_with_closer(
+                codes, queries, together, first, limits, start, stop, step, steps
+            )
             if n_steps > 0:
                 n_hits = _take(
                     codes,
@@ -81,15 +63,15 @@ def within(codes, queries, together, own, limits, block, hits, counts):
 @inlined
 def _take(codes, queries, own, limits, steps, first, step, hits, n_hits, counts):
     """Write the hits of the steps that have some, and return their number so far."""
-    for found in steps:
-        q = first + (found >> _PLACE_BITS)
-        start = found & _PLACE
+    for one in steps:
+        q = first + (one >> PLACE_BITS)
+        start = one & PLACE
         query = queries.ctypes.data + q * queries.strides[0]
         for run in range(start, start + step, 64):
             mask = closer(
                 codes.address, codes.plane, run, query, limits[q], codes.words
             )
-            mask &= is_allowed(codes.allowed, run)
+            mask &= allowed_bits(codes.allowed, run)
             if own[q] >> 6 == run >> 6:
                 mask &= ~(np.uint64(1) << np.uint64(own[q] & 63))
             counts[q] += popcount(mask)
@@ -103,7 +85,7 @@ def _take(codes, queries, own, limits, steps, first, step, hits, n_hits, counts)
                     distance = distance_at(
                         codes.address, codes.plane, i, query, codes.words
                     )
-                    hit = (q << _DISTANCE_BITS | distance) << _PLACE_BITS | i
+                    hit = (q << DISTANCE_BITS | distance) << PLACE_BITS | i
                     hits[n_hits] = hit
                 n_hits += 1
     return n_hits

@@ -22,10 +22,10 @@ from numba.extending import intrinsic
 
 __all__ = [
     "Codes",
+    "allowed_bits",
     "any_closer",
     "closer",
     "distance_at",
-    "is_allowed",
     "prefetch",
     "trailing_zeros",
 ]
@@ -33,6 +33,7 @@ __all__ = [
 _BIT, _INT32, _INT64 = (ir.IntType(bits) for bits in (1, 32, 64))
 _VECTOR = ir.VectorType(_INT64, 8)
 _N_VECTORS = 4  # a round; independent operations keep the processor busy
+_MOST_UNROLLED = 16  # words; more take long to compile
 _CODES_A_ROUND = _VECTOR.count * _N_VECTORS
 _RUN = ir.VectorType(_INT64, 64)
 # A distance fits into 16 bits, and minima of 64-bit lanes take twice as long.
@@ -76,8 +77,8 @@ def prefetch(typing_context, address):
 
 
 @intrinsic
-def is_allowed(typing_context, allowed, i):
-    """Bits of the codes `i` to `i + 63`, `i` a multiple of 64."""
+def allowed_bits(typing_context, allowed, i):
+    """Which of the codes `i` to `i + 63` may be found, `i` a multiple of 64."""
 
     def generate(context, builder, signature, arguments):
         allowed, i = arguments
@@ -148,9 +149,9 @@ def any_closer(typing_context, codes, plane, i, n, queries, limits, words, toget
                 least[q] = _call(builder, "llvm.umin", least[q], shorts)
         for phi, value in zip(nearest, least, strict=True):
             phi.add_incoming(farthest, before)
-            phi.add_incoming(value, body)
+            phi.add_incoming(value, builder.block)
         following = builder.add(start, _INT64(_CODES_A_ROUND))
-        start.add_incoming(following, body)
+        start.add_incoming(following, builder.block)
         more = builder.icmp_signed("<", following, builder.add(i, n))
         builder.cbranch(more, body, behind)
 
@@ -174,16 +175,41 @@ def any_closer(typing_context, codes, plane, i, n, queries, limits, words, toget
 
 def _distance(builder, codes, plane, i, query, n_words, kind):
     """Differing bits between a query and as many codes from `i` on as `kind` holds."""
-    offset = builder.mul(i, _INT64(8))
-    total = None
-    for w in range(n_words):
-        row = builder.add(codes, builder.mul(plane, _INT64(w)))
-        code = _load(builder, row, offset, kind)
-        word = _load(builder, query, _INT64(8 * w), _INT64)
+    place = builder.add(codes, builder.mul(i, _INT64(8)))
+
+    def differing(w):
+        code = _load(builder, place, builder.mul(plane, w), kind)
+        word = _load(builder, query, builder.mul(w, _INT64(8)), _INT64)
         word = _splat(builder, word, kind) if kind is not _INT64 else word
-        differing = _call(builder, "llvm.ctpop", builder.xor(code, word))
-        total = differing if total is None else builder.add(total, differing)
+        return _call(builder, "llvm.ctpop", builder.xor(code, word))
+
+    if n_words > _MOST_UNROLLED:
+        return _sum_in_a_loop(builder, differing, n_words, kind)
+    total = differing(_INT64(0))
+    for w in range(1, n_words):
+        total = builder.add(total, differing(_INT64(w)))
     return total
+
+
+def _sum_in_a_loop(builder, term, n, kind):
+    """Sum of ``term(w)`` for w from 0 to n - 1."""
+    before = builder.block
+    body = builder.append_basic_block("word")
+    behind = builder.append_basic_block("words_end")
+    builder.branch(body)
+
+    builder.position_at_end(body)
+    w, total = builder.phi(_INT64), builder.phi(kind)
+    w.add_incoming(_INT64(0), before)
+    total.add_incoming(ir.Constant(kind, None), before)
+    following = builder.add(w, _INT64(1))
+    longer = builder.add(total, term(w))
+    w.add_incoming(following, body)
+    total.add_incoming(longer, body)
+    builder.cbranch(builder.icmp_signed("<", following, _INT64(n)), body, behind)
+
+    builder.position_at_end(behind)
+    return longer
 
 
 def _load(builder, address, offset, kind):

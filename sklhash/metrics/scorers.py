@@ -120,14 +120,14 @@ class _RetrievalScorer:
         for step in steps:
             X = step.transform(X)
         codes = search.pack(X)
-        if search.y_ is None:
+        database_codes, database_y = search.live_items()
+        if database_y is None:
             raise ValueError(
                 f"This {type(search).__name__} was fitted without y, so there are no "
                 "labels to score against: fit(X, y)."
             )
-        live = search.live_
         return self._score(
-            codes, search.codes_[live], y, search.y_[live], packed=True, **self._kwargs
+            codes, database_codes, y, database_y, packed=True, **self._kwargs
         )
 
     def _score_hasher(self, estimator: Any, hasher: Any, X: Any, y: Any) -> float:

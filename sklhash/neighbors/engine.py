@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -17,16 +18,23 @@ from sklhash.neighbors.search import (
     count_within,
     nearest_by_index,
     nearest_codes,
+    scan_cost,
+    working_memory,
 )
 from sklhash.neighbors.table import CodeTable, Selection
 
 if TYPE_CHECKING:
-    from sklhash.neighbors.multi_index import MultiIndex
+    from sklhash.neighbors.multi_index import IndexPlan, MultiIndex
     from sklhash.neighbors.on_device import DeviceCodes
 
 __all__ = ["Algorithm", "Engine", "choose_engine"]
 
 Algorithm = Literal["auto", "brute", "multi_index"]
+
+_MANY = 2**16  # codes; fewer are scanned in a few microseconds
+_GAIN = 3  # how much quicker an index has to be
+_LITTLE = 1000  # nanoseconds a query
+_BITS_A_NEIGHBOR = 8  # nearest codes often differ in fewer than one bit of these
 
 
 @dataclass(frozen=True)
@@ -138,4 +146,57 @@ def choose_engine(
     """
     if device != "cpu":
         return OnDevice(selection, table.on_device(device))
-    return OnCpu(selection, n_jobs)
+    if algorithm == "brute" or selection.n_allowed == 0:
+        return OnCpu(selection, n_jobs)
+    if algorithm == "multi_index":
+        radius = table.n_bits // _BITS_A_NEIGHBOR if radius is None else radius
+        return OnCpu(selection, n_jobs, _index(table, radius))
+    if radius is None or not _index_may_pay(table, selection, radius):
+        return OnCpu(selection, n_jobs)
+    index = _index(table, radius)
+    pays = _GAIN * index.cost(radius) < scan_cost(selection)
+    return OnCpu(selection, n_jobs, index if pays else None)
+
+
+def _index_may_pay(table: CodeTable, selection: Selection, radius: int) -> bool:
+    """Tell whether an index fits and, if all codes are as likely, is much quicker."""
+    if selection.places is not None or table.n_stored < _MANY:
+        return False
+    plan = _plan(table, radius)
+    quicker = _GAIN * plan.cost < scan_cost(selection)
+    return quicker and plan.n_bytes <= working_memory()
+
+
+def _index(table: CodeTable, radius: int) -> MultiIndex:
+    """Return the table's index for a radius, built anew if many codes came since."""
+    from sklhash.neighbors.multi_index import MultiIndex
+
+    index = table.indexes.get(radius)
+    if index is not None:
+        later = scan_cost(table.select()) * (1 - index.n_codes / table.n_stored)
+        if later < _LITTLE + index.cost(radius):
+            return index
+    n_bytes = _plan(table, radius).n_bytes
+    if n_bytes > working_memory():
+        raise ValueError(
+            f"algorithm='multi_index' takes {n_bytes >> 20} MiB for these codes, more "
+            f"than scikit-learn's working_memory, {working_memory() >> 20} MiB: raise "
+            "that with sklearn.set_config, or search by 'auto' or 'brute'."
+        )
+    if n_bytes * (len(table.indexes) + 1) > working_memory():
+        table.indexes.clear()
+    table.indexes[radius] = MultiIndex(table.words(), table.n_bits, radius)
+    return table.indexes[radius]
+
+
+@lru_cache
+def _planned(n_codes: int, n_bits: int, radius: int) -> IndexPlan:
+    from sklhash.neighbors.multi_index import plan_index
+
+    return plan_index(n_codes, n_bits, radius)
+
+
+def _plan(table: CodeTable, radius: int) -> IndexPlan:
+    """Return what an index of about as many codes takes."""
+    step = 1 << max(0, table.n_stored.bit_length() - 4)
+    return _planned(-(-table.n_stored // step) * step, table.n_bits, radius)

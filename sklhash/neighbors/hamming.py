@@ -18,8 +18,8 @@ from sklhash.codes import as_words
 from sklhash.metrics.scorers import map_scorer
 from sklhash.neighbors.engine import Algorithm, Engine, choose_engine
 from sklhash.neighbors.search import Hits, Queries
-from sklhash.neighbors.stored import StoredCodes
-from sklhash.neighbors.table import Selection
+from sklhash.neighbors.stored import StoredCodes, check_indices
+from sklhash.neighbors.table import CodeTable, Selection
 
 __all__ = ["HammingNeighbors"]
 
@@ -115,8 +115,11 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
     -----
     The first search in a process loads compiled code, and the first ever on a machine
     compiles it, a few seconds for each width of codes. Besides the codes and the
-    results a search takes no more memory than scikit-learn's `working_memory`. Searches
-    in other threads may go on while codes are added or removed.
+    results a search takes no more memory than scikit-learn's `working_memory`. While
+    one thread adds or removes codes, others may search: each search sees one state.
+
+    Beside the promises above, this is unlike scikit-learn's search: `radius_neighbors`
+    sorts by default, a radius is a whole number, and codes are dense.
 
     References
     ----------
@@ -416,7 +419,7 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
     ) -> tuple[Engine, Queries]:
         """Return what searches, and the queries, with their own places if fitted."""
         check_is_fitted(self)
-        table = self._table
+        table = self._stored.table
         if X is None:
             places = np.flatnonzero(table.live_places)
             all_live = table.n_live == table.n_stored
@@ -424,29 +427,15 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         else:
             words = as_words(self._packed(X))
             queries = Queries(words, np.full(len(words), -1))
-        mask = None if where is None else self._as_mask(where)
-        selection = table.select(mask, in_place=self.device != "cpu")
+        mask = None if where is None else _as_mask(where, table)
+        in_place = self.device != "cpu" or self.algorithm == "multi_index"
+        selection = table.select(mask, in_place=in_place)
         queries = queries._replace(own=selection.places_of(queries.own))
         engine = choose_engine(
             table, selection, self.algorithm, radius, self.device, self.n_jobs
         )
         self.algorithm_ = engine.algorithm
         return engine, queries
-
-    def _as_mask(self, where: Any) -> NDArray[np.bool_]:
-        """Return a mask of codes, given as one or as indices."""
-        where = np.asarray(where)
-        n_arrived = self._table.n_arrived
-        if where.dtype != bool:
-            mask = np.zeros(n_arrived, dtype=bool)
-            mask[self._check_indices(where, "where")] = True
-            return mask
-        if where.shape != (n_arrived,):
-            raise ValueError(
-                f"where must be a mask of shape ({n_arrived},), an entry for each code "
-                f"that ever came, or indices; got a mask of shape {where.shape}."
-            )
-        return where
 
     def _check_n_neighbors(
         self, n_neighbors: int | None, selection: Selection, queries: Queries
@@ -466,13 +455,13 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         return int(k)
 
     def _check_radius(self, radius: int | None) -> int:
+        check_is_fitted(self)
         radius = self.radius if radius is None else radius
         if not isinstance(radius, Integral) or radius < 0:
             raise ValueError(
                 f"radius must be a whole number of bits, at least 0, got {radius!r}."
             )
-        check_is_fitted(self)
-        return min(int(radius), 8 * self._table.n_bytes)
+        return min(int(radius), self._stored.table.n_bits)
 
     def _check_graph(self, X: Any, mode: str) -> None:
         if mode not in ("connectivity", "distance"):
@@ -507,6 +496,21 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
             (edges.astype(np.float64), indices, _starts(counts)),
             shape=(len(counts), self.n_samples_fit_),
         )
+
+
+def _as_mask(where: Any, table: CodeTable) -> NDArray[np.bool_]:
+    """Return a mask of codes, given as one or as indices."""
+    where = np.asarray(where)
+    if where.dtype != bool:
+        mask = np.zeros(table.n_arrived, dtype=bool)
+        mask[check_indices(table, where, "where, if it is no mask,")] = True
+        return mask
+    if where.shape != (table.n_arrived,):
+        raise ValueError(
+            f"where must be a mask of shape ({table.n_arrived},), an entry for each "
+            f"code that ever came, or indices; got a mask of shape {where.shape}."
+        )
+    return where
 
 
 def _one_array_a_query(

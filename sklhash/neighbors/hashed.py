@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
+from copy import copy
 from numbers import Integral
-from operator import attrgetter
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -34,6 +34,16 @@ __all__ = ["HashedNeighbors"]
 
 _N_PROBES = 4  # one row might be encoded alike by two hashers, such as zeros
 _SMALL = 2**22  # bytes: what is quickly copied, and stays in a cache
+
+
+def _of_the(part: str, name: str, doc: str) -> property:
+    """Make a property of what a fitted part of the index has."""
+
+    def get(self: HashedNeighbors) -> Any:
+        check_is_fitted(self)
+        return getattr(getattr(self, part), name)
+
+    return property(get, doc=doc)
 
 
 class HashedNeighbors(BaseEstimator):
@@ -310,17 +320,14 @@ class HashedNeighbors(BaseEstimator):
             return self.neighbors_.kneighbors(
                 codes, n_neighbors, return_distance, where=where
             )
-        k = self.neighbors_.n_neighbors if n_neighbors is None else n_neighbors
-        length = self._shortlist_length(k, where, leave_out=X is None)
-        shortlist = self.neighbors_.kneighbors(codes, length, False, where=where)
-        of_query = np.repeat(self._numbers(X, len(shortlist)), length)
-        distances = self._distances(queries, of_query, shortlist.ravel())
-        distances = distances.reshape(shortlist.shape)
-        nearest = np.lexsort((shortlist, distances))[:, :k]
-        indices = np.take_along_axis(shortlist, nearest, axis=1)
-        if not return_distance:
-            return indices
-        return np.take_along_axis(distances, nearest, axis=1), indices
+        search = copy(self.neighbors_)
+        k = search.n_neighbors if n_neighbors is None else n_neighbors
+        length = self._shortlist_length(search, k, where, leave_out=X is None)
+        shortlist = search.kneighbors(codes, length, False, where=where)
+        numbers = _numbers(search, X, len(shortlist))
+        distances, shortlist = self._reorder(search, queries, numbers, shortlist)
+        indices = shortlist[:, :k]
+        return (distances[:, :k], indices) if return_distance else indices
 
     def radius_neighbors(
         self,
@@ -372,13 +379,12 @@ class HashedNeighbors(BaseEstimator):
             return self.neighbors_.radius_neighbors(
                 codes, radius, return_distance, sort_results, where=where
             )
-        found = self.neighbors_.radius_neighbors(
-            codes, radius, False, False, where=where
-        )
+        search = copy(self.neighbors_)
+        found = search.radius_neighbors(codes, radius, False, False, where=where)
         sizes = [len(rows) for rows in found]
-        of_query = np.repeat(self._numbers(X, len(found)), sizes)
-        indices = np.concatenate(found)
-        distances = self._distances(queries, of_query, indices)
+        of_query = np.repeat(_numbers(search, X, len(found)), sizes)
+        indices = np.concatenate([np.empty(0, np.int64), *found])
+        distances = self._distances(search, queries, of_query, indices)
         if sort_results:
             order = np.lexsort((indices, distances, of_query))
             distances, indices = distances[order], indices[order]
@@ -400,11 +406,11 @@ class HashedNeighbors(BaseEstimator):
         Returns
         -------
         score : float
-            Without `rerank`, mAP over the whole Hamming ranking, ties expected, as
-            :meth:`HammingNeighbors.score`. With `rerank`, mAP of the shortlist in its
-            new order: mAP@n_candidates, divided by the relevant rows in the shortlist.
-            (The scorers of :func:`~sklhash.metrics.make_retrieval_scorer` score the
-            Hamming ranking, with `rerank` too.)
+            mAP over the whole ranking. Without `rerank` that is the Hamming ranking,
+            ties expected, as for :meth:`HammingNeighbors.score`. With `rerank` it is
+            the shortlist in its new order, and behind it the Hamming ranking, ties by
+            index. (The scorers of :func:`~sklhash.metrics.make_retrieval_scorer` score
+            the Hamming ranking, with `rerank` too.)
 
         Raises
         ------
@@ -415,27 +421,28 @@ class HashedNeighbors(BaseEstimator):
         check_is_fitted(self)
         if self.metric_ == "hamming":
             return map_scorer(self, X, y)
-        if self.y_ is None:
+        search = copy(self.neighbors_)
+        if search.y_ is None:
             raise ValueError(
                 "This HashedNeighbors was fitted without y, so there are no labels to "
                 "score against: fit(X, y)."
             )
         check_consistent_length(X, y)
-        query_labels, labels, multilabel = relevance_labels(y, self.y_)
-        length = min(self.n_candidates, self.n_live_)
-        ranking = self.kneighbors(X, length, return_distance=False)
-        wanted, found = query_labels[:, None], labels[ranking]
-        shared = wanted & found if multilabel else wanted == found
-        relevant = shared.any(axis=2)
-        if not relevant.any():
+        query_labels, labels, multilabel = relevance_labels(y, search.y_)
+        precisions = np.empty(len(query_labels))
+        bytes_a_query = 8 * search.n_live_ * (4 + labels.shape[1])
+        height = max(1, int(get_config()["working_memory"] * 2**20) // bytes_a_query)
+        X = X.tocsr() if sparse.issparse(X) else X
+        for rows in gen_batches(len(query_labels), height):
+            ranking = self._ranking(search, _safe_indexing(X, rows))
+            wanted, found = query_labels[rows][:, None], labels[ranking]
+            shared = wanted & found if multilabel else wanted == found
+            precisions[rows] = _average_precisions(shared.any(axis=2))
+        if not precisions.any():
             warnings.warn(
-                f"No query has a relevant row among its {length} candidates.",
-                UndefinedMetricWarning,
-                stacklevel=2,
+                "No query has a relevant row.", UndefinedMetricWarning, stacklevel=2
             )
-        precisions = relevant.cumsum(axis=1) / np.arange(1, length + 1)
-        n_hits = relevant.sum(axis=1)
-        return float(np.mean((precisions * relevant).sum(axis=1) / n_hits.clip(1)))
+        return float(precisions.mean())
 
     def pack(self, X: Any) -> NDArray[np.uint8]:
         """Encode features, and return the codes packed.
@@ -457,21 +464,22 @@ class HashedNeighbors(BaseEstimator):
         """
         return self._encode(X)
 
-    codes_ = property(attrgetter("neighbors_.codes_"), doc="The packed codes.")
-    y_ = property(attrgetter("neighbors_.y_"), doc="Labels of the rows, or None.")
-    live_ = property(attrgetter("neighbors_.live_"), doc="False where removed.")
-    n_samples_fit_ = property(
-        attrgetter("neighbors_.n_samples_fit_"), doc="Number of rows that ever came."
+    codes_ = _of_the("neighbors_", "codes_", "The packed codes.")
+    y_ = _of_the("neighbors_", "y_", "Labels of the rows, or None.")
+    live_ = _of_the("neighbors_", "live_", "False where removed.")
+    n_samples_fit_ = _of_the(
+        "neighbors_", "n_samples_fit_", "Number of rows that ever came."
     )
-    n_live_ = property(
-        attrgetter("neighbors_.n_live_"), doc="Number of rows that were not removed."
+    n_live_ = _of_the("neighbors_", "n_live_", "Number of rows that were not removed.")
+    n_features_in_ = _of_the("hasher_", "n_features_in_", "Number of features.")
+    feature_names_in_ = _of_the(
+        "hasher_", "feature_names_in_", "Names of the features."
     )
-    n_features_in_ = property(
-        attrgetter("hasher_.n_features_in_"), doc="Number of features."
-    )
-    feature_names_in_ = property(
-        attrgetter("hasher_.feature_names_in_"), doc="Names of the features."
-    )
+
+    def live_items(self) -> tuple[NDArray[np.uint8], Any]:
+        """Return codes and labels, as :meth:`HammingNeighbors.live_items`."""
+        check_is_fitted(self)
+        return self.neighbors_.live_items()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -496,9 +504,33 @@ class HashedNeighbors(BaseEstimator):
             return codes, self._vectors
         return codes, Vectors([as_rows(X)])
 
-    def _numbers(self, X: Any, n_queries: int) -> NDArray[np.int64]:
-        """Return which of the queries' vectors each query has."""
-        return np.flatnonzero(self.live_) if X is None else np.arange(n_queries)
+    def _ranking(self, search: HammingNeighbors, X: Any) -> NDArray[np.int64]:
+        """Return all rows that are there, in order for each query."""
+        codes, queries = self._queries(X)
+        _, ranking = search.kneighbors(codes, search.n_live_)
+        numbers = _numbers(search, X, len(ranking))
+        shortlist = ranking[:, : self.n_candidates]
+        _, ranking[:, : self.n_candidates] = self._reorder(
+            search, queries, numbers, shortlist
+        )
+        return ranking
+
+    def _reorder(
+        self,
+        search: HammingNeighbors,
+        queries: Any,
+        numbers: NDArray[np.int64],
+        shortlist: NDArray[np.int64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return each query's candidates by distance and index, with the distances."""
+        of_query = np.repeat(numbers, shortlist.shape[1])
+        distances = self._distances(search, queries, of_query, shortlist.ravel())
+        distances = distances.reshape(shortlist.shape)
+        order = np.lexsort((shortlist, distances))
+        return (
+            np.take_along_axis(distances, order, axis=1),
+            np.take_along_axis(shortlist, order, axis=1),
+        )
 
     def _encode(self, X: Any) -> NDArray[np.uint8]:
         """Return packed codes, made from real-valued ones a block of rows at a time."""
@@ -548,19 +580,25 @@ class HashedNeighbors(BaseEstimator):
             and X.shape[1:2] == (getattr(self.hasher_, "n_features_in_", None),)
         )
 
-    def _shortlist_length(self, k: int, where: Any, *, leave_out: bool) -> int:
+    def _shortlist_length(
+        self, search: HammingNeighbors, k: int, where: Any, *, leave_out: bool
+    ) -> int:
         """Return how many candidates to find; the search refuses what is malformed."""
         if not isinstance(k, Integral) or k < 1:
             return k
-        n_found = self.n_live_
+        n_found = search.n_live_
         if where is not None:
             where = np.asarray(where)
-            is_mask = where.dtype == bool and where.shape == (self.n_samples_fit_,)
-            n_found = np.sum(where & self.live_) if is_mask else where.size
+            is_mask = where.dtype == bool and where.shape == (search.n_samples_fit_,)
+            n_found = np.sum(where & search.live_) if is_mask else where.size
         return max(k, min(self.n_candidates, int(n_found) - leave_out))
 
     def _distances(
-        self, queries: Vectors, of_query: NDArray[Any], rows: NDArray[Any]
+        self,
+        search: HammingNeighbors,
+        queries: Vectors,
+        of_query: NDArray[Any],
+        rows: NDArray[Any],
     ) -> NDArray[np.float64]:
         """Return the distance of each pair of a query and a row."""
         distance = DISTANCES[self.metric_]
@@ -570,16 +608,27 @@ class HashedNeighbors(BaseEstimator):
         for start in range(0, len(rows), height):
             pairs = slice(start, start + height)
             distances[pairs] = distance(
-                queries.take(of_query[pairs]), self._items(rows[pairs])
+                queries.take(of_query[pairs]), self._items(search, rows[pairs])
             )
         return distances
 
-    def _items(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def _items(self, search: HammingNeighbors, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return vectors of some rows, or their bits."""
         if self._vectors is not None:
             return self._vectors.take(rows)
-        packed = self.neighbors_._table.packed_at(rows)
+        packed = search._stored.table.packed_at(rows)
         return unpack_codes(packed, self._probe_values.shape[1])
+
+
+def _numbers(search: HammingNeighbors, X: Any, n_queries: int) -> NDArray[np.int64]:
+    """Return which of the queries' vectors each query has."""
+    return np.flatnonzero(search.live_) if X is None else np.arange(n_queries)
+
+
+def _average_precisions(relevant: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Average precision of each row of a ranking, 0 where nothing is relevant."""
+    precisions = relevant.cumsum(axis=1) / np.arange(1, relevant.shape[1] + 1)
+    return (precisions * relevant).sum(axis=1) / relevant.sum(axis=1).clip(1)
 
 
 def _some_rows(X: Any) -> Any:

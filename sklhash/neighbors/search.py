@@ -14,6 +14,7 @@ from sklearn import get_config
 from sklearn.utils import gen_even_slices
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklhash._kernels.hits import DISTANCE_BITS, PLACE, PLACE_BITS
 from sklhash.neighbors.table import PADDING, Selection
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "nearest_by_index",
     "nearest_codes",
     "scan_cost",
+    "working_memory",
 ]
 
 Words = NDArray[np.uint64]
@@ -45,9 +47,8 @@ _BLOCK_BYTES = 32 << 10  # codes in the nearest memory
 _BLOCK_MULTIPLE = 512  # codes
 _ROOM = 64  # hits a query, at first
 
-# A hit is one number: query, distance and place, from the highest bits to the lowest.
-_DISTANCE_BITS, _PLACE_BITS = np.uint64(16), np.uint64(32)
-_DISTANCES, _PLACES = np.uint64(0xFFFF), np.uint64(0xFFFFFFFF)
+_DISTANCE_BITS, _PLACE_BITS = np.uint64(DISTANCE_BITS), np.uint64(PLACE_BITS)
+_DISTANCES, _PLACES = np.uint64((1 << DISTANCE_BITS) - 1), np.uint64(PLACE)
 
 
 class Queries(NamedTuple):
@@ -93,17 +94,11 @@ def nearest_codes(
     distances, places : ndarray of shape (n_queries, k)
         Numbers of differing bits, and where the codes are in the selection.
     """
-    n_queries = len(queries.words)
-    distances = np.empty((n_queries, k), dtype=np.int32)
-    places = np.empty((n_queries, k), dtype=np.int64)
-    n_threads = effective_n_jobs(n_jobs)
-    memory = _memory(n_threads)
 
-    def search(rows: slice) -> None:
+    def search(rows: slice, memory: int, distances: Distances, places: Places) -> None:
         _nearest(selection, queries.take(rows), memory, distances[rows], places[rows])
 
-    _in_threads(search, n_queries, n_threads)
-    return distances, places
+    return _k_for_each(search, len(queries.words), k, n_jobs)
 
 
 def nearest_by_index(
@@ -126,30 +121,26 @@ def nearest_by_index(
     distances, places : ndarray of shape (n_queries, k)
         Numbers of differing bits, and where the codes are in the selection.
     """
-    n_queries = len(queries.words)
-    distances = np.empty((n_queries, k), dtype=np.int32)
-    places = np.empty((n_queries, k), dtype=np.int64)
-    n_threads = effective_n_jobs(n_jobs)
-    memory = _memory(n_threads)
 
-    def search(rows: slice) -> None:
+    def search(rows: slice, memory: int, distances: Distances, places: Places) -> None:
         for group in _slices(rows.start, rows.stop, _INDEX_GROUP):
-            left = np.arange(n_queries)[group]
+            left = np.arange(group.start, group.stop)
             for radius in index.radii(scan_cost(selection)):
                 part = queries.take(left)
                 hits = _find_by_index(selection, radius, index, part, memory // 32)
-                if hits is None:
+                if hits is None:  # too many to be better than a scan
                     break
                 enough, d, p = _first_k(hits, len(left), k)
                 distances[left[enough]], places[left[enough]] = d, p
                 left = left[~enough]
+                if len(left) == 0:
+                    break
             if len(left) > 0:
                 d, p = distances[left], places[left]
                 _nearest(selection, queries.take(left), memory, d, p)
                 distances[left], places[left] = d, p
 
-    _in_threads(search, n_queries, n_threads)
-    return distances, places
+    return _k_for_each(search, len(queries.words), k, n_jobs)
 
 
 def codes_within(
@@ -183,7 +174,7 @@ def codes_within(
         What was found, a group of queries after another.
     """
     n_threads = effective_n_jobs(n_jobs)
-    memory = _memory(n_threads)
+    memory = working_memory() // n_threads
     find = _finder(selection, radius, index)
     size = _GROUP if index is None else _INDEX_GROUP
 
@@ -212,7 +203,7 @@ def count_within(
     counts : ndarray of shape (n_queries,)
     """
     n_threads = effective_n_jobs(n_jobs)
-    memory = _memory(n_threads)
+    memory = working_memory() // n_threads
     find = _finder(selection, radius, index)
 
     def search(rows: slice) -> Counts:
@@ -223,9 +214,26 @@ def count_within(
         else:
             found = _found_in_groups(find, part, _INDEX_GROUP, memory)
             counts = [_counts(hits, n_queries) for hits, n_queries in found]
-        return np.concatenate(counts)
+        return np.concatenate([np.empty(0, np.int64), *counts])
 
     return np.concatenate(_in_threads(search, len(queries.words), n_threads))
+
+
+def _k_for_each(
+    search: Callable[[slice, int, Distances, Places], None],
+    n_queries: int,
+    k: int,
+    n_jobs: int | None,
+) -> tuple[Distances, Places]:
+    """Return what `search` writes for parts of the queries, within a part's memory."""
+    distances = np.empty((n_queries, k), dtype=np.int32)
+    places = np.empty((n_queries, k), dtype=np.int64)
+    n_threads = effective_n_jobs(n_jobs)
+    memory = working_memory() // n_threads
+    _in_threads(
+        lambda rows: search(rows, memory, distances, places), n_queries, n_threads
+    )
+    return distances, places
 
 
 def _nearest(
@@ -435,9 +443,9 @@ def _slices(start: int, stop: int, size: int) -> Iterator[slice]:
     return (slice(i, min(i + size, stop)) for i in range(start, stop, size))
 
 
-def _memory(n_threads: int) -> int:
-    """Return the bytes that a thread may use besides codes and results."""
-    return int(get_config()["working_memory"] * 2**20) // n_threads
+def working_memory() -> int:
+    """Bytes that a search may use besides codes and results."""
+    return int(get_config()["working_memory"] * 2**20)
 
 
 def scan_cost(selection: Selection) -> float:
@@ -449,7 +457,7 @@ def _in_threads(
     search: Callable[[slice], Result], n_queries: int, n_threads: int
 ) -> list[Result]:
     n_parts = min(n_queries, n_threads)
-    if n_parts == 1:
+    if n_parts <= 1:
         return [search(slice(0, n_queries))]
     return Parallel(n_jobs=n_parts, require="sharedmem")(
         delayed(search)(rows) for rows in gen_even_slices(n_queries, n_parts)

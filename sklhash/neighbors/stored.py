@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,25 @@ from sklhash.neighbors.files import (
     write_arrays,
 )
 from sklhash.neighbors.on_device import check_device
-from sklhash.neighbors.table import PADDING, CodeTable
+from sklhash.neighbors.table import CodeTable
 
-__all__ = ["StoredCodes"]
+__all__ = ["StoredCodes", "check_indices"]
 
 MAX_BITS = 65_000  # distances take 16 bits
-MAX_CODES = 2**32 - PADDING
+
+
+class Stored(NamedTuple):
+    """Codes and their labels, swapped as one, so that both are always of one state."""
+
+    table: CodeTable
+    labels: list[Any]  # in parts
+
+    @property
+    def y(self) -> Any:
+        """All labels."""
+        if len(self.labels) > 1:
+            self.labels[:] = [_joined(self.labels)]
+        return self.labels[0]
 
 
 class StoredCodes(BaseEstimator):
@@ -44,8 +57,7 @@ class StoredCodes(BaseEstimator):
     device: str
     packed: bool
     threshold: float | None
-    _table: CodeTable
-    _labels: list[Any]
+    _stored: Stored
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -75,7 +87,7 @@ class StoredCodes(BaseEstimator):
         with unchanged_on_failure(self):
             labels = _as_labels(X, y)
             table = CodeTable(self._read(X, reset=True))
-            self._begin(table, labels)
+            self._begin(Stored(table, [labels]))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -105,10 +117,10 @@ class StoredCodes(BaseEstimator):
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
-        with unchanged_on_failure(self):
-            labels = _appended(self._labels, _as_labels(X, y))
-            packed = self._check_width(self._read(X, reset=False))
-            self._table, self._labels = self._table.append(packed), labels
+        stored = self._stored
+        labels = _appended(stored.labels, _as_labels(X, y))
+        packed = self._check_width(self._read(X, reset=False))
+        self._stored = Stored(stored.table.append(packed), labels)
         return self
 
     def remove(self, indices: Any) -> Self:
@@ -130,8 +142,9 @@ class StoredCodes(BaseEstimator):
             If an index is out of range, was removed before or comes twice.
         """
         check_is_fitted(self)
-        places = self._table.places_of(self._check_indices(indices, "indices"))
-        self._table = self._table.remove(places)
+        table, labels = self._stored
+        places = table.places_of(check_indices(table, indices, "indices"))
+        self._stored = Stored(table.remove(places), labels)
         return self
 
     def pack(self, X: Any) -> NDArray[np.uint8]:
@@ -154,33 +167,49 @@ class StoredCodes(BaseEstimator):
     def codes_(self) -> NDArray[np.uint8]:
         """The codes, packed, zeros where removed: a copy, (n_samples_fit_, n_bytes)."""
         check_is_fitted(self)
-        return self._table.packed
+        return self._stored.table.packed
 
     @property
     def y_(self) -> NDArray[Any] | sparse.csr_array | None:
-        """Labels of all codes that ever came, or None."""
+        """Labels of all codes that ever came, or None; not to be changed."""
         check_is_fitted(self)
-        if len(self._labels) > 1:
-            self._labels = [_joined(self._labels)]
-        return self._labels[0]
+        return self._stored.y
 
     @property
     def live_(self) -> NDArray[np.bool_]:
         """Whether each code is still there, (n_samples_fit_,)."""
         check_is_fitted(self)
-        return self._table.live_rows
+        return self._stored.table.live_rows
 
     @property
     def n_samples_fit_(self) -> int:
         """Number of codes that ever came."""
         check_is_fitted(self)
-        return self._table.n_arrived
+        return self._stored.table.n_arrived
 
     @property
     def n_live_(self) -> int:
         """Number of codes that were not removed."""
         check_is_fitted(self)
-        return self._table.n_live
+        return self._stored.table.n_live
+
+    def live_items(self) -> tuple[NDArray[np.uint8], Any]:
+        """Return the codes that are there, with their labels.
+
+        What other threads add or remove meanwhile is in both or in neither.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_live_, n_bytes), dtype=uint8
+            Packed codes, in order of arrival.
+
+        y : ndarray or csr_array of shape (n_live_,) or (n_live_, n_labels), or None
+            Their labels.
+        """
+        check_is_fitted(self)
+        stored = self._stored
+        live, y = stored.table.live_rows, stored.y
+        return stored.table.packed[live], None if y is None else y[live]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the search into a file.
@@ -200,8 +229,8 @@ class StoredCodes(BaseEstimator):
             If the labels are neither numbers nor strings.
         """
         check_is_fitted(self)
-        arrays, labels = labels_as_arrays(self.y_)
-        table = self._table
+        table, y = self._stored.table, self._stored.y
+        arrays, labels = labels_as_arrays(y)
         about = {
             "parameters": self.get_params(deep=False),
             "n_features_in": self.n_features_in_,
@@ -229,7 +258,8 @@ class StoredCodes(BaseEstimator):
             "r" maps the file into memory: it is opened without being read, what
             searches need of it is read once, and processes share it. "c" is the same
             for a search, None reads it all. The file is never changed; codes that are
-            added or removed afterwards are so in memory only.
+            added or removed afterwards are so in memory only. Its header and the
+            lengths of its parts are checked, the codes themselves are not.
 
         Returns
         -------
@@ -248,7 +278,12 @@ class StoredCodes(BaseEstimator):
             table = CodeTable.from_arrays(
                 about["n_bytes"], about["n_stored"], about["n_arrived"], arrays
             )
-            search._begin(table, labels_from_arrays(arrays, about["labels"]))
+            labels = labels_from_arrays(arrays, about["labels"])
+            if labels is not None and labels.shape[0] != table.n_arrived:
+                raise ValueError(
+                    f"it has {labels.shape[0]} labels for {table.n_arrived} codes"
+                )
+            search._begin(Stored(table, [labels]))
             search.n_features_in_ = about["n_features_in"]
             if about["feature_names_in"]:
                 names = np.array(about["feature_names_in"], dtype=object)
@@ -270,7 +305,7 @@ class StoredCodes(BaseEstimator):
         ImportError
             If faiss is not installed.
         """
-        return to_faiss(self.codes_[self.live_])
+        return to_faiss(self.live_items()[0])
 
     def as_bit_strings(self, X: Any = None) -> list[str]:
         """Write codes as strings of zeros and ones, as SQL takes them.
@@ -283,14 +318,15 @@ class StoredCodes(BaseEstimator):
         Returns
         -------
         strings : list of str
-            One a code; character ``j`` is bit ``j``.
+            One a code; character ``j`` is bit ``j``. Codes that come packed have eight
+            to the byte.
         """
-        codes = self.codes_[self.live_] if X is None else self.pack(X)
+        codes = self.live_items()[0] if X is None else self.pack(X)
         n_bits = 8 * codes.shape[1] if self.packed else self.n_features_in_
         return as_bit_strings(codes, n_bits)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_table")
+        return hasattr(self, "_stored")
 
     def _check_parameters(self) -> None:
         if self.packed and self.threshold is not None:
@@ -300,13 +336,13 @@ class StoredCodes(BaseEstimator):
             )
         check_device(self.device)
 
-    def _begin(self, table: CodeTable, labels: Any) -> None:
-        self._table, self._labels = table, [labels]
+    def _begin(self, stored: Stored) -> None:
+        self._stored = stored
         self.algorithm_ = "brute" if self.algorithm == "auto" else self.algorithm
 
     @property
     def _n_features_out(self) -> int:
-        return self._table.n_arrived
+        return self._stored.table.n_arrived
 
     def _packed(self, X: Any) -> NDArray[np.uint8]:
         if self._is_packed(X):
@@ -321,7 +357,7 @@ class StoredCodes(BaseEstimator):
             and self.packed
             and X.ndim == 2
             and 0 < len(X)
-            and X.shape[1] == self._table.n_bytes == self.n_features_in_
+            and X.shape[1] == self._stored.table.n_bytes == self.n_features_in_
             and not hasattr(self, "feature_names_in_")
         )
 
@@ -346,40 +382,41 @@ class StoredCodes(BaseEstimator):
         return packed
 
     def _check_width(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if packed.shape[1] != self._table.n_bytes:
+        n_bytes = self._stored.table.n_bytes
+        if packed.shape[1] != n_bytes:
             raise ValueError(
                 f"X has codes of {packed.shape[1]} bytes, but the search was fitted on "
-                f"codes of {self._table.n_bytes}: `packed` was changed after the fit."
+                f"codes of {n_bytes}: `packed` was changed after the fit."
             )
         return packed
 
-    def _check_indices(self, indices: Any, name: str) -> NDArray[np.int64]:
-        """Return indices of codes that are there, each once, or say what is wrong."""
-        rows = np.asarray(indices)
-        if rows.size == 0:
-            rows = rows.astype(np.int64)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise ValueError(
-                f"{name} must be a vector of whole numbers, got an array of shape "
-                f"{rows.shape} and dtype {rows.dtype}."
-            )
-        n_arrived = self._table.n_arrived
-        outside = (rows < 0) | (rows >= n_arrived)
-        if outside.any():
-            raise ValueError(
-                f"{name} must lie between 0 and {n_arrived - 1}, got "
-                f"{rows[outside][0]}."
-            )
+
+def check_indices(table: CodeTable, indices: Any, name: str) -> NDArray[np.int64]:
+    """Return indices of codes that are there, each once, or say what is wrong."""
+    rows = np.asarray(indices)
+    if rows.size == 0:
         rows = rows.astype(np.int64)
-        removed = self._table.places_of(rows) < 0
-        if removed.any():
-            raise ValueError(f"{name} has {rows[removed][0]}, which was removed.")
-        distinct, counts = np.unique(rows, return_counts=True)
-        if len(distinct) < len(rows):
-            raise ValueError(
-                f"{name} must be unique, got {distinct[counts > 1][0]} more than once."
-            )
-        return rows
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must be a vector of whole numbers, got an array of shape "
+            f"{rows.shape} and dtype {rows.dtype}."
+        )
+    outside = (rows < 0) | (rows >= table.n_arrived)
+    if outside.any():
+        raise ValueError(
+            f"{name} must lie between 0 and {table.n_arrived - 1}, got "
+            f"{rows[outside][0]}."
+        )
+    rows = rows.astype(np.int64)
+    removed = table.places_of(rows) < 0
+    if removed.any():
+        raise ValueError(f"{name} has {rows[removed][0]}, which was removed.")
+    distinct, counts = np.unique(rows, return_counts=True)
+    if len(distinct) < len(rows):
+        raise ValueError(
+            f"{name} must be unique, got {distinct[counts > 1][0]} more than once."
+        )
+    return rows
 
 
 def _as_python_number(value: Any) -> Any:
@@ -392,7 +429,16 @@ def _as_labels(X: Any, y: Any) -> NDArray[Any] | sparse.csr_array | None:
     if y is None:
         return None
     check_consistent_length(X, y)
-    return sparse.csr_array(y, copy=True) if sparse.issparse(y) else np.array(y)
+    if sparse.issparse(y):
+        return sparse.csr_array(y, copy=True)
+    y = np.array(y)
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must be a vector or a matrix, got shape {y.shape}.")
+    if y.dtype == object and not any(isinstance(label, str) for label in y.flat):
+        y = np.array(y.tolist())
+    if y.dtype == np.uint64 and not (y >> np.uint64(63)).any():
+        y = y.astype(np.int64)  # together with int64 it would become float64
+    return y
 
 
 def _appended(parts: list[Any], labels: Any) -> list[Any]:
@@ -403,6 +449,8 @@ def _appended(parts: list[Any], labels: Any) -> list[Any]:
     _check_alike(parts[0], labels)
     if labels is None:
         return parts
+    if sparse.issparse(labels) and not sparse.issparse(parts[0]):
+        labels = labels.toarray()
     parts = [*parts, labels]
     while len(parts) > 1 and parts[-2].shape[0] <= 2 * parts[-1].shape[0]:
         parts[-2:] = [_joined(parts[-2:])]
@@ -431,6 +479,6 @@ def _kind(labels: Any) -> str:
 
 
 def _joined(parts: list[Any]) -> Any:
-    if any(sparse.issparse(part) for part in parts):
+    if sparse.issparse(parts[0]):
         return sparse.vstack([sparse.csr_array(part) for part in parts], format="csr")
     return np.concatenate(parts)

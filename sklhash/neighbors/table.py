@@ -12,6 +12,7 @@ from sklhash.codes import as_words, from_words
 
 if TYPE_CHECKING:
     from sklhash._kernels.vectors import Codes
+    from sklhash.neighbors.multi_index import MultiIndex
     from sklhash.neighbors.on_device import DeviceCodes
 
 __all__ = ["PADDING", "CodeTable", "Selection"]
@@ -21,6 +22,7 @@ Rows = NDArray[np.int64]
 
 PADDING = 512  # codes; the loops read whole runs
 _ALIGNMENT = 64  # bytes, a vector register and a cache line
+_MOST = 2**32 - PADDING  # places take 32 bits
 # A subset is copied out when it is smaller than this share of the codes.
 _SMALL = 1 / 8
 
@@ -118,17 +120,27 @@ class CodeTable:
 
     n_stored, n_live, n_arrived : int
         Numbers of codes: in memory, not removed, and that ever came.
+
+    indexes : dict of int to MultiIndex
+        Indexes of the first codes, by the radius that they suit.
     """
 
     def __init__(self, packed: NDArray[np.uint8]) -> None:
+        _check_number(len(packed))
         self.n_bytes = packed.shape[1]
         self.planes = _empty_planes(-(-self.n_bytes // 8), len(packed))
         self.allowed = np.zeros(self.planes.shape[1] // 64, dtype=np.uint64)
         self.rows: Rows | None = None
         self.n_stored = self.n_live = self.n_arrived = 0
         self._n_written = [0]  # shared by all tables of the same planes
+        self.indexes: dict[int, MultiIndex] = {}
         self._devices: dict[str, DeviceCodes] = {}
         self._write(packed)
+
+    @property
+    def n_bits(self) -> int:
+        """Bits of a code, with those that fill up its last byte."""
+        return 8 * self.n_bytes
 
     @classmethod
     def from_arrays(
@@ -145,7 +157,8 @@ class CodeTable:
         table.rows = arrays.get("rows")
         table.n_live = int(np.bitwise_count(table.allowed).sum())
         table._n_written = [-1]  # there is no room behind
-        table._devices = {}
+        table.indexes, table._devices = {}, {}
+        _check_number(n_stored)
         n_places = _round_up(n_stored)
         expected: list[tuple[NDArray[Any], type, tuple[int, ...]]] = [
             (table.planes, np.uint64, (-(-n_bytes // 8), n_places)),
@@ -175,8 +188,9 @@ class CodeTable:
     def append(self, packed: NDArray[np.uint8]) -> CodeTable:
         """Return a table with more codes."""
         table = self._copy()
-        table._devices = {}
+        table.indexes, table._devices = self.indexes.copy(), {}
         n_stored = self.n_stored + len(packed)
+        _check_number(n_stored)
         if n_stored > self.planes.shape[1] or self._n_written[0] != self.n_stored:
             table._move(max(n_stored, self.n_stored * 3 // 2))
         table.allowed = np.zeros(table.planes.shape[1] // 64, dtype=np.uint64)
@@ -204,9 +218,10 @@ class CodeTable:
 
     def on_device(self, device: str) -> DeviceCodes:
         """Return the codes at all places, on a GPU."""
-        from sklhash.neighbors.on_device import DeviceCodes
+        from sklhash.neighbors.on_device import DeviceCodes, check_device
 
         if device not in self._devices:
+            check_device(device)
             n_places = _round_up(self.n_stored)
             self._devices[device] = DeviceCodes(self.planes[:, :n_places].T, device)
         return self._devices[device]
@@ -278,7 +293,7 @@ class CodeTable:
         table.planes, table.allowed = selection.planes, selection.allowed
         table.rows = selection.rows
         table.n_stored = self.n_live
-        table._devices = {}
+        table.indexes, table._devices = {}, {}
         table._n_written = [-1]  # its rows leave no room
         return table
 
@@ -319,6 +334,11 @@ class CodeTable:
         table = CodeTable.__new__(CodeTable)
         vars(table).update(vars(self))
         return table
+
+
+def _check_number(n_codes: int) -> None:
+    if n_codes > _MOST:
+        raise ValueError(f"A search holds at most {_MOST} codes, got {n_codes}.")
 
 
 def _round_up(n_codes: int) -> int:
