@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -78,7 +79,9 @@ def write_arrays(path: PathLike, arrays: Arrays, metadata: Metadata) -> None:
     arrays = _in_file_order(arrays)
     header = _header(arrays, metadata)
     path = os.path.realpath(path)
-    temporary = f"{path}.{uuid4().hex}.tmp"
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a directory, and a file is to be written.")
+    temporary = os.path.join(os.path.dirname(path), f".{uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(header)
@@ -87,6 +90,8 @@ def write_arrays(path: PathLike, arrays: Arrays, metadata: Metadata) -> None:
                     file.write(piece)
             file.flush()
             os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
         with suppress(FileNotFoundError):

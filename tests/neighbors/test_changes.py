@@ -1,6 +1,8 @@
 """Codes that come and go: whatever happened before, the search finds what is there."""
 
 import pickle
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -263,6 +265,52 @@ def test_graphs_keep_their_width_and_the_fitted_one_is_refused():
     for graph in (search.kneighbors_graph, search.radius_neighbors_graph):
         with pytest.raises(ValueError, match=r"removed \(1 of 9\): pass X"):
             graph()
+
+
+def test_other_threads_see_one_state_after_another():
+    """What is found belongs to some moment, and no label is lost."""
+    codes = np.arange(2**12, dtype=np.uint16)[:, None].view(np.uint8)
+    y = np.arange(2**12) % 7
+    search = HammingNeighbors(1, packed=True).fit(codes[:100], y[:100])
+    problems, done = [], threading.Event()
+
+    def read():
+        while not done.is_set():
+            packed, labels = search.live_items()
+            number = packed.view(np.uint16)[:, 0].astype(int)
+            if (labels != number % 7).any():
+                problems.append("labels of other codes")
+            distances, indices = search.kneighbors(codes[50:60])
+            if (distances != 0).any() or (indices[:, 0] != np.arange(50, 60)).any():
+                problems.append("a code that is there was not found")
+            len(search.y_)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for reader in readers:
+            reader.start()
+        for start in range(100, 2**12 - 20, 20):
+            search.partial_fit(codes[start : start + 20], y[start : start + 20])
+            search.remove([start, start + 5])
+            with pytest.raises(ValueError, match="codes come with none"):
+                search.partial_fit(codes[:3])
+    finally:
+        done.set()
+        sys.setswitchinterval(interval)
+    for reader in readers:
+        reader.join()
+    assert problems == []
+    assert len(search.y_) == search.n_samples_fit_
+    np.testing.assert_array_equal(search.y_, y[: len(search.y_)])
+
+
+def test_nothing_is_found_where_nothing_is_left():
+    search = HammingNeighbors(1).fit([[0, 1], [1, 1]]).remove([0, 1])
+    assert search.count_within().tolist() == []
+    assert [len(found) for found in search.radius_neighbors()] == [0, 0]
+    assert search.partial_fit([[1, 0]]).kneighbors([[0, 0]])[1] == [[2]]
 
 
 def test_a_shallow_copy_goes_its_own_way():

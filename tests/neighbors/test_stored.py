@@ -124,6 +124,25 @@ def test_an_interrupted_save_keeps_the_earlier_file(tmp_path, monkeypatch):
     assert (tmp_path / "codes").read_bytes() == before
 
 
+def test_a_file_keeps_its_mode_and_a_directory_is_refused(tmp_path):
+    search, _ = changed_search()
+    search.save(tmp_path / "codes")
+    (tmp_path / "codes").chmod(0o600)
+    search.save(tmp_path / "codes")
+    assert (tmp_path / "codes").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(IsADirectoryError, match="is a directory"):
+        search.save(tmp_path)
+
+
+def test_labels_of_another_number_than_codes_are_refused(tmp_path):
+    search, _ = changed_search()
+    search.save(tmp_path / "codes")
+    arrays, metadata = read_arrays(tmp_path / "codes")
+    write_arrays(tmp_path / "codes", {**arrays, "y": arrays["y"][:3]}, metadata)
+    with pytest.raises(ValueError, match="3 labels for 900 codes"):
+        HammingNeighbors.load(tmp_path / "codes")
+
+
 def test_faiss_finds_the_same():
     pytest.importorskip("faiss")
     search, codes = changed_search()
