@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise, starmap
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -519,11 +518,9 @@ def _one_array_a_query(
     """Cut values, given with how many belong to each query, without copying them."""
     arrays: list[NDArray[Any]] = []
     for values, counts in groups:
-        cuts = starmap(slice, pairwise(_starts(counts).tolist()))
-        arrays.extend(map(values.__getitem__, cuts))
-    result = np.empty(len(arrays), dtype=object)
-    result[:] = arrays
-    return result
+        starts = _starts(counts).tolist()
+        arrays.extend(map(values.__getitem__, map(slice, starts, starts[1:])))
+    return np.fromiter(arrays, dtype=object, count=len(arrays))
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:

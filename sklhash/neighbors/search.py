@@ -362,9 +362,11 @@ def _find_by_index(
     if hits is None:
         return None
     places = _place_of(hits)
-    keep = selection.allows(places) & (places != queries.own[_query_of(hits)])
+    keep = places != queries.own[_query_of(hits)]
+    if selection.n_allowed < selection.n_codes:
+        keep &= selection.allows(places)
     if index.n_codes == selection.n_codes:
-        return hits[keep]
+        return hits if keep.all() else hits[keep]
     end = index.n_codes // PADDING * PADDING
     later, own = selection.behind(end), queries.own - end
     more = _find_by_scan(later, radius, queries._replace(own=own), most)

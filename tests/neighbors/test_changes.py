@@ -48,6 +48,7 @@ class Searches(RuleBasedStateMachine):
     def fit(self, n_bits, packed, algorithm, device, n_jobs, seed, n):
         self.rng = np.random.default_rng(seed)
         self.n_bits, self.packed = n_bits, packed
+        self.needs_memory = algorithm == "multi_index"
         self.search = HammingNeighbors(
             packed=packed, algorithm=algorithm, device=device, n_jobs=n_jobs
         )
@@ -101,7 +102,7 @@ class Searches(RuleBasedStateMachine):
         given = self.as_given(queries)
         radius = int(self.rng.integers(self.n_bits + 1))
         exact = hamming_distances(queries, self.codes)
-        with config_context(working_memory=memory):
+        with config_context(working_memory=1024 if self.needs_memory else memory):
             rows = self.search.radius_neighbors(given, radius, where=where)
             by_index = self.search.radius_neighbors(
                 given, radius, sort_results=False, where=where

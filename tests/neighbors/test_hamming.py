@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.cluster import DBSCAN
 from sklearn.datasets import load_digits
@@ -352,3 +353,93 @@ def test_multilabel_score():
     Y = (np.random.default_rng(0).random((50, 3)) < 0.5).astype(int)
     score = HammingNeighbors().fit(codes, pd.DataFrame(Y)).score(codes, Y)
     assert 0 < score < 1
+
+
+def large_search(**parameters):
+    """Enough codes for an index to pay, and queries near some of them."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(256, size=(70_000, 8), dtype=np.uint8)
+    queries = codes[:40].copy()
+    queries[:, 3] ^= 0b101
+    return HammingNeighbors(packed=True, **parameters).fit(codes), queries
+
+
+def test_auto_takes_an_index_where_it_pays():
+    search, queries = large_search()
+    assert search.algorithm_ == "brute"
+    search.kneighbors(queries)
+    assert search.algorithm_ == "brute"
+    found = {}
+    for radius in (2, 30):
+        found[radius] = search.count_within(queries, radius)
+        assert search.algorithm_ == ("multi_index" if radius == 2 else "brute")
+    brute, _ = large_search(algorithm="brute")
+    for radius, counts in found.items():
+        np.testing.assert_array_equal(counts, brute.count_within(queries, radius))
+    assert brute.algorithm_ == "brute"
+    assert (found[2] >= 1).all()
+
+
+def test_an_index_is_not_taken_where_few_are_searched_or_memory_is_short():
+    search, queries = large_search()
+    search.count_within(queries, where=np.arange(100))
+    assert search.algorithm_ == "brute"
+    with config_context(working_memory=1):
+        search.count_within(queries)
+    assert search.algorithm_ == "brute"
+    search.count_within(queries)
+    assert search.algorithm_ == "multi_index"
+
+
+def test_an_index_that_was_asked_for_is_taken_or_refused():
+    search, queries = large_search(algorithm="multi_index")
+    brute, _ = large_search(algorithm="brute")
+    assert search.algorithm_ == "multi_index"
+    for k in (1, 30):
+        np.testing.assert_array_equal(
+            search.kneighbors(queries, k), brute.kneighbors(queries, k)
+        )
+    fresh, _ = large_search(algorithm="multi_index")
+    with (
+        config_context(working_memory=1),
+        pytest.raises(ValueError, match="takes [0-9]+ MiB .* working_memory, 1 MiB"),
+    ):
+        fresh.count_within(queries)
+
+
+def test_an_index_is_of_use_after_changes():
+    search, queries = large_search()
+    before = search.count_within(queries)
+    index = search._stored.table.indexes[2]
+    search.partial_fit(queries[:10]).remove(np.arange(5))
+    np.testing.assert_array_equal(
+        search.count_within(queries),
+        before + (np.arange(40) < 10) - (np.arange(40) < 5),
+    )
+    assert search.algorithm_ == "multi_index"
+    assert search._stored.table.indexes[2] is index
+    search.partial_fit(np.repeat(queries, 1000, axis=0))
+    search.count_within(queries)
+    assert search._stored.table.indexes[2] is not index
+
+
+def test_codes_that_collapsed_are_searched_as_they_are():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(256, size=(100_000, 8), dtype=np.uint8)
+    codes[::2] = codes[0]
+    codes[1::4] = codes[rng.integers(1, 50, size=25_000)]
+    search = HammingNeighbors(packed=True).fit(codes)
+    brute = HammingNeighbors(packed=True, algorithm="brute").fit(codes)
+    queries = np.concatenate([codes[:20], codes[-20:]])
+    for radius in (0, 3):
+        for ours, expected in zip(
+            search.radius_neighbors(queries, radius),
+            brute.radius_neighbors(queries, radius),
+            strict=True,
+        ):
+            for a, b in zip(ours, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+    explicit = HammingNeighbors(packed=True, algorithm="multi_index").fit(codes)
+    np.testing.assert_array_equal(
+        explicit.kneighbors(queries, 60), brute.kneighbors(queries, 60)
+    )
