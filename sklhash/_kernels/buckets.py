@@ -1,11 +1,11 @@
 """Codes in buckets by some of their bits, and the search in them.
 
 A table has an entry for each distinct code, in buckets by its key: a part of the code's
-bits. Of the bits that follow the key, going on at the code's start behind its end, an
-entry has the first in `near` and more of them in `far`, whose lower half is the code's
-label. A code within a radius of a query is in a bucket whose key differs from the
-query's in few bits; which of the codes in such a bucket can be that close is mostly told
-by `near`, which is small and compared in vector registers.
+bits. Of the bits behind the key, going on at the code's start behind its end, an entry
+has the first in `near` and more of them in `far`, whose lower half is the code's label.
+A code within a radius of a query is in a bucket whose key differs from the query's in
+few bits. Which of the entries there may be that close is mostly told by `near`, which
+is small and compared in vector registers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TABLE = np.dtype(
         ("last_flip", np.int64),
         ("bucket", np.int64),  # where its part of `buckets` begins
         ("entry", np.int64),  # where its part of `near` and `far` begins
-        ("word", np.int64),  # the key's bits in two words of a code
+        ("word", np.int64),  # a code's words that hold its bits, and which those are
         ("bits", np.uint64),
         ("next_word", np.int64),
         ("next_bits", np.uint64),
@@ -48,7 +48,7 @@ _PART = 1 << 19  # bytes of a table that stay close to the processor
 _INT64 = ir.IntType(64)
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _EMPTY = np.uint32(0xFFFFFFFF)
-_NONE = np.int64(0)  # for a literal 0 the functions it is passed to are compiled again
+_NONE = np.int64(0)  # functions are compiled once more for a literal 0
 
 
 class Index(NamedTuple):
@@ -123,7 +123,7 @@ def fill_table(words, n_bits, table, labels, starts, rows, buckets, near, far, o
 
     words, labels, starts, rows : what `group_equal` took and returned
     table : element of TABLE, whose key, width and rest are read
-    buckets : uint32 (2**width + 1,), zeros; written, where each begins, and the last ends
+    buckets : uint32 (2**width + 1,), zeros; written, where each begins, and a last end
     near, far : uint32 and uint64, or uint64 and uint32 (n_distinct,), written
     order : uint32 (n_distinct,), working memory
     """
@@ -153,19 +153,17 @@ def fill_table(words, n_bits, table, labels, starts, rows, buckets, near, far, o
 class _Search(NamedTuple):
     """What all steps of a search share."""
 
-    index: Index
+    codes: Index
     tables: np.ndarray
     queries: np.ndarray
     radius: int
-    rests: (
-        np.ndarray
-    )  # of each query, the bits that entries of one table are held against
+    rests: np.ndarray  # bits of each query behind the key of the table at hand
     halves: tuple[int, ...]
     hits: np.ndarray
     tally: np.ndarray
-    found: np.ndarray  # working memory
-    passed: np.ndarray
-    differing: np.ndarray
+    found: np.ndarray  # first entry of a run; query, and a bit for each entry, in one
+    passed: np.ndarray  # entry and query; then bits that differ, and query and label
+    differing: np.ndarray  # a code
 
 
 @kernel
@@ -175,12 +173,13 @@ def within(index, tables, flips, queries, radius, hits, tally, halves):
     index : Index
     tables : TABLE (n_tables,)
     flips : uint64, the bits in which keys that are looked up differ from the query's,
-        ascending for each table; in the upper half, in how many fewer those in `near` may
+        ascending for each table; in the upper half, in how many fewer `near` may differ
     queries : uint64 (n_queries, n_words), at most 2**16
     hits : uint64, written as far as it reaches: query, distance and row in one number
     tally : int64 (2,), the number of entries in the buckets, and of those that `near`
         lets pass, are added
     halves : tuple, of as many entries as an element of `near` has halves of 64 bits
+
     Returns the number of pairs, which may be more than fit into `hits`.
     """
     n_queries, n_words = queries.shape
@@ -225,10 +224,10 @@ def within(index, tables, flips, queries, radius, hits, tally, halves):
                 own = part ^ (np.int64(flips[first] & _LOW) >> shift)
                 for place in range(starts[own], starts[own + 1]):
                     q = order[place]
-                    key = keys[q]
                     asker = q << _HALF | np.uint64(radius + 1)
                     for f in range(first, last):
-                        bucket = np.uint64(first_bucket) + (key ^ flips[f] & _LOW)
+                        flipped = keys[q] ^ flips[f] & _LOW
+                        bucket = np.uint64(first_bucket) + flipped
                         begin = np.uint64(index.buckets[bucket])
                         end = np.uint64(index.buckets[bucket + np.uint64(1)])
                         lookups[n, 0] = np.uint64(first_entry) + begin
@@ -244,7 +243,7 @@ def within(index, tables, flips, queries, radius, hits, tally, halves):
 
 @inlined
 def _n_parts(width, n_lookups, table_bytes):
-    """Into how many parts, a power of two, to cut a table that is read more than once."""
+    """Into how many parts, a power of two, to cut a table that is looked up a lot."""
     n_parts = 1
     if 4 * n_lookups >= 1 << width:
         while n_parts * _PART < table_bytes and n_parts < 1 << width:
@@ -285,12 +284,12 @@ def _changes(flips, first, last, shift, n_parts):
 def _scan(search, t, lookups, n, n_hits):
     """Compare queries with buckets, write hits, and return their number so far.
 
-    lookups : int64 (at least n + _AHEAD, 3), where a bucket begins and ends, and query
+    lookups : uint64 (n + _AHEAD or more, 3), where a bucket begins and ends, and query
         and limit in one number; those behind the first n are written
     """
     near_bytes = 4 * len(search.halves)
     run = RUN_BYTES // near_bytes
-    near = search.index.near.ctypes.data
+    near = search.codes.near.ctypes.data
     found = search.found
     n_found = _NONE
     lookups[n : n + _AHEAD, :2] = search.tables[t].entry
@@ -334,17 +333,12 @@ def _scan(search, t, lookups, n, n_hits):
 
 @kernel
 def _check(search, t, n_found, n_hits):
-    """Write those that are hits and in no earlier table, and return their number so far.
-
-    found : int64 (at least n_found, 2), the first entry of a run; query, and one bit for
-        each entry that passed, in one number
-    """
-    index, tables, hits = search.index, search.tables, search.hits
-    found = search.found
+    """Write what is within the radius and in no earlier table, and return n_hits."""
+    index, tables, hits = search.codes, search.tables, search.hits
+    found, passed, differing = search.found, search.passed, search.differing
     radius = np.uint64(search.radius)
     n_rows, n_words = index.words.shape
     n_passed = np.uint64(0)
-    passed = search.passed
     for f in range(n_found):
         mask = found[f, 1] & _LOW
         while mask != 0:
@@ -367,10 +361,9 @@ def _check(search, t, n_found, n_hits):
         passed[n_close, 1] = q << _HALF | label
         n_close += np.uint64(popcount(bits) <= radius)
     rest = tables[t].rest
-    differing = search.differing
     for p in range(n_close):
-        q, label = passed[p, 1] >> _HALF, np.int64(passed[p, 1] & _LOW)
-        bits = passed[p, 0]
+        bits, q = passed[p, 0], passed[p, 1] >> _HALF
+        label = np.int64(passed[p, 1] & _LOW)
         distance = popcount(bits)
         if n_words == 1:
             differing[0] = _turned_back(bits, rest, index.n_bits)
@@ -382,12 +375,10 @@ def _check(search, t, n_found, n_hits):
                 distance += popcount(differing[w])
         is_new = distance <= radius
         for e in range(t):
-            earlier = tables[e]
-            in_key = popcount(differing[np.uint64(earlier.word)] & earlier.bits)
-            in_key += popcount(
-                differing[np.uint64(earlier.next_word)] & earlier.next_bits
-            )
-            is_new &= in_key > np.uint64(earlier.radius)
+            table = tables[e]
+            in_key = popcount(differing[table.word] & table.bits)
+            in_key += popcount(differing[table.next_word] & table.next_bits)
+            is_new &= in_key > np.uint64(table.radius)
         hit = q << np.uint64(48) | distance << _HALF
         if label < n_rows:
             if n_hits < len(hits):
@@ -408,6 +399,8 @@ def _closer(typing_context, near, i, rest, limit, halves):
 
     near : int64, the address
     rest : int64, the bits of a query
+    halves : as for `within`
+
     Returns one bit an entry, in a uint64.
     """
 
@@ -441,12 +434,12 @@ def _word_at(typing_context, address):
     return types.uint64(types.int64), generate
 
 
-# A code is passed as an address, since passing an array takes longer than what is done.
-
-
 @inlined
 def _bits_from(code, first, n_bits, n_words):
-    """Up to 64 bits of a code, going on at its start behind its end."""
+    """Up to 64 bits of the code at an address, going on at its start behind its end.
+
+    To pass it as an array would take longer than what is done here.
+    """
     word = code + 8 * (first >> 6)
     shift = first & 63
     bits = _word_at(word) >> np.uint64(shift)
@@ -480,10 +473,10 @@ def _slot(code, n_words, n_slots):
 
 @njit(inline="always")
 def _equal(words, a, b):
+    equal = True
     for w in range(words.shape[1]):
-        if words[a, w] != words[b, w]:
-            return False
-    return True
+        equal &= words[a, w] == words[b, w]
+    return equal
 
 
 @njit(inline="always")

@@ -18,14 +18,14 @@ __all__ = ["IndexPlan", "MultiIndex", "plan_index"]
 
 Words = NDArray[np.uint64]
 
-# Nanoseconds of one thread, for a query among many. What is read takes longer the
-# farther away it is, and the more codes there are: the times are for one code, and
-# those for n codes n ** _DISTANCE as long.
+# Nanoseconds of one thread for a query, one of a thousand. Reading takes longer the
+# more codes there are, and the farther from the processor: the numbers are for one
+# code, and for n codes n ** _DISTANCE times as large.
 _QUERY = 10.0
-_LOOKUP = 0.8
-_ENTRY = 0.004  # an entry of a bucket that is looked up, for 32 bits of each
+_LOOKUP = 0.8  # of a key
+_ENTRY = 0.004  # under it, for 32 bits
 _DISTANCE = 0.2
-_PASSED = 8.0  # an entry that is close to the query by these bits
+_PASSED = 8.0  # an entry that is within the radius by these bits
 
 _MOST_TABLES = 8
 _WIDEST = 20  # bits of a key; more make a table that is far from the processor
@@ -35,19 +35,19 @@ _NO_LIMIT = 2**62
 
 
 class IndexPlan(NamedTuple):
-    """What an index is to look like, and what it is expected to take."""
+    """What an index looks like, and what it is expected to take."""
 
     cost: float
-    """Nanoseconds for a query, if all codes are equally likely."""
+    """Nanoseconds for a query, one of many, if all codes are equally likely."""
 
     n_bytes: int
-    """Memory while the index is built, more than afterwards."""
+    """Memory while the index is built; later it is less."""
 
     widths: tuple[int, ...]
-    """Bits of a code that are the key of each table."""
+    """Bits of a code that make the key of each table."""
 
     n_halves: int
-    """How often 32 bits of each code are read where its key is looked up."""
+    """How many times 32 bits are compared of each code under a key."""
 
 
 @lru_cache(maxsize=256)
@@ -90,24 +90,27 @@ def plan_index(
 class MultiIndex:
     """Codes in tables by parts of their bits, for exact search within small radii.
 
-    Two codes that differ in at most `radius` bits differ in few of one of several
-    disjoint parts of their bits: if the numbers of bits allowed to differ in each, plus
-    one, add up to ``radius + 1``, one part keeps to its number [1]_. Looking up, in a
-    table for each part, all keys that near to the query's finds every code within the
-    radius.
+    A code has a key in each of several tables, and the keys are disjoint parts of its
+    bits. If two codes differ in at most `radius` bits, then in one of the tables their
+    keys differ in at most as many bits as that table is searched for, as long as these
+    numbers, plus one each, add up to ``radius + 1`` [1]_. Of the codes found under all
+    such keys most are farther away, which is seen by comparing them.
 
     Equal codes are kept once, with their rows.
 
     Parameters
     ----------
     words : ndarray of shape (n_codes, n_words), dtype=uint64
-        Codes in 64-bit words, fewer than 2**31; they are copied.
+        Codes in 64-bit words, at least one and fewer than 2**31; they are copied.
 
     n_bits : int
-        Number of bits of a code, at least 1. Those behind them are zero.
+        Number of bits of a code, at least 1; those behind them are zero.
 
     radius : int
-        Radius in bits that the tables are to suit best.
+        Radius that the tables are to suit best. Any can be searched for.
+
+    most_bytes : float, default=inf
+        Memory that is not to be exceeded, as for :func:`plan_index`.
 
     Attributes
     ----------
@@ -116,23 +119,25 @@ class MultiIndex:
 
     References
     ----------
-    .. [1] Norouzi, M., Punjani, A. and Fleet, D. J. (2012). Fast search in Hamming space
-       with multi-index hashing. CVPR 2012.
+    .. [1] Norouzi, M., Punjani, A. and Fleet, D. J. (2012). Fast search in Hamming
+       space with multi-index hashing. CVPR 2012.
     """
 
-    def __init__(self, words: Words, n_bits: int, radius: int) -> None:
+    def __init__(
+        self, words: Words, n_bits: int, radius: int, most_bytes: float = inf
+    ) -> None:
         from sklhash._kernels.buckets import group_equal
 
         self.n_codes = len(words)
         self._n_bits = n_bits
-        words = words.copy()  # kernels are compiled again for arrays not to be written
+        words = words.copy()  # kernels are compiled once more for read-only arrays
         slots = np.full(1 << (2 * len(words)).bit_length(), 2**32 - 1, dtype=np.uint32)
         labels, starts, rows = group_equal(words, slots)
         del slots
         self._n_distinct = len(labels)
-        plan = plan_index(self._n_distinct, n_bits, radius)
+        plan = plan_index(self._n_distinct, n_bits, radius, most_bytes)
         self._widths, self._n_halves = plan.widths, plan.n_halves
-        self._tables = self._lay_out()
+        self._tables = self._lay_out(words.shape[1])
         self._index = self._fill(words, labels, starts, rows)
         self._sample = words[:: -(-len(words) // _N_SAMPLED)].copy()
         self._lookups: dict[int, tuple[NDArray[Any], Words]] = {}
@@ -223,68 +228,69 @@ class MultiIndex:
 
         radius = min(radius, self._n_bits)
         tables, flips = self._looked_up(radius)
-        halves = (0,) * self._n_halves
         tally = np.zeros(2, dtype=np.int64)
+        halves = (0,) * self._n_halves
         n_hits = within(
             self._index, tables, flips, queries, radius, hits, tally, halves
         )
         return n_hits, tally
 
     def _looked_up(self, radius: int) -> tuple[NDArray[Any], Words]:
-        """Return the tables that are searched, and which keys in them."""
+        """Return the tables that are searched, and how the keys in them differ."""
         if radius not in self._lookups:
             self._lookups[radius] = self._choose(radius)
         return self._lookups[radius]
 
     def _choose(self, radius: int) -> tuple[NDArray[Any], Words]:
-        n_codes, n_bits = self._n_distinct, self._n_bits
-        key_radii, cost = _spread(self._widths, self._n_halves, radius, n_codes, n_bits)
-        if cost > _table_cost(0, 0, self._n_halves, radius, n_codes, n_bits):
+        n_codes, n_bits, n_halves = self._n_distinct, self._n_bits, self._n_halves
+        radii, cost = _spread(self._widths, n_halves, radius, n_codes, n_bits)
+        if cost > _table_cost(0, 0, n_halves, radius, n_codes, n_bits):
             tables = self._tables[:1].copy()
             for name in ("width", "bits", "next_bits"):
-                tables[name] = 0
+                tables[name] = 0  # all codes are in the one bucket behind the others
             tables["bucket"] = len(self._index.buckets) - 2
-            key_radii = [0]
+            radii = [0]
         else:
-            tables = self._tables[np.array(key_radii) >= 0]
-            key_radii = [r for r in key_radii if r >= 0]
-        tables["radius"] = key_radii
+            tables = self._tables[np.array(radii) >= 0]
+            radii = [key_radius for key_radius in radii if key_radius >= 0]
+        tables["radius"] = radii
         flips = [
-            _flips(int(width), key_radius, n_bits - int(width) >= 32 * self._n_halves)
-            for width, key_radius in zip(tables["width"], key_radii, strict=True)
+            _flips(width, key_radius, n_bits - width >= 32 * n_halves)
+            for width, key_radius in zip(tables["width"].tolist(), radii, strict=True)
         ]
-        ends = np.cumsum([len(part) for part in flips])
-        tables["last_flip"] = ends
-        tables["flip"][1:] = ends[:-1]
+        tables["last_flip"] = np.cumsum([len(part) for part in flips])
+        tables["flip"][1:] = tables["last_flip"][:-1]
         return tables, np.concatenate(flips)
 
-    def _lay_out(self) -> NDArray[Any]:
+    def _lay_out(self, n_words: int) -> NDArray[Any]:
+        """Describe the tables."""
         from sklhash._kernels.buckets import TABLE
 
         tables = np.zeros(len(self._widths), dtype=TABLE)
         spare = self._n_bits - sum(self._widths)
-        key = bucket = 0
+        bucket = 0
         for t, (table, width) in enumerate(zip(tables, self._widths, strict=True)):
             key = sum(self._widths[:t]) + spare * t // len(tables)
+            word = key // 64
             bits = (1 << width) - 1 << key % 64
             table["key"], table["width"] = key, width
             table["rest"] = (key + width) % self._n_bits
             table["bucket"], table["entry"] = bucket, t * self._n_distinct
-            table["word"], table["next_word"] = key // 64, (key + width - 1) // 64
-            table["bits"], table["next_bits"] = bits % 2**64, bits >> 64
+            table["word"], table["bits"] = word, bits % 2**64
+            table["next_word"] = min(word + 1, n_words - 1)
+            table["next_bits"] = bits >> 64
             bucket += 2**width + 1
         return tables
 
     def _fill(self, words: Words, labels: Any, starts: Any, rows: Any) -> Index:
+        """Put the codes into the tables."""
         from sklhash._kernels.buckets import RUN_BYTES, Index, fill_table
 
         n_distinct = len(labels)
         n_entries = n_distinct * len(self._tables)
-        near_type, far_type = np.uint32, np.uint64
-        if self._n_halves == 2:
-            near_type, far_type = far_type, near_type
-        near = np.zeros(n_entries + RUN_BYTES // 4, dtype=near_type)
-        far = np.empty(n_entries, dtype=far_type)
+        types = [np.uint32, np.uint64]
+        near = np.zeros(n_entries + RUN_BYTES // 4, dtype=types[self._n_halves - 1])
+        far = np.empty(n_entries, dtype=types[-self._n_halves])
         n_buckets = sum(2**width + 1 for width in self._widths)
         buckets = np.zeros(n_buckets + 2, dtype=np.uint32)
         buckets[-1] = n_distinct
@@ -318,9 +324,10 @@ def _widths(n_bits: int, radius: int, widest: int) -> Iterator[tuple[int, ...]]:
 def _spread(
     widths: tuple[int, ...], n_halves: int, radius: int, n_codes: int, n_bits: int
 ) -> tuple[list[int], float]:
-    """Choose in how many bits keys may differ, -1 for tables that are left out.
+    """Return in how many bits the keys of each table may differ, and what that costs.
 
-    Returns them and the cost.
+    For tables that are left out the number is -1. If all codes would cost less, the
+    numbers are too small.
     """
 
     def cost(width: int, key_radius: int) -> float:
@@ -328,14 +335,14 @@ def _spread(
 
     radii = [-1] * len(widths)
     costs = [0.0] * len(widths)
-    whole = cost(0, 0)
+    all_codes = cost(0, 0)
     for _ in range(radius + 1):
         more = [cost(w, r + 1) for w, r in zip(widths, radii, strict=True)]
         steps = [m - c for m, c in zip(more, costs, strict=True)]
         t = steps.index(min(steps))
         radii[t] += 1
         costs[t] = more[t]
-        if sum(costs) > whole:
+        if sum(costs) > all_codes:
             break
     return radii, sum(costs)
 
@@ -344,7 +351,7 @@ def _spread(
 def _table_cost(
     width: int, key_radius: int, n_halves: int, radius: int, n_codes: int, n_bits: int
 ) -> float:
-    """Nanoseconds that a table takes for a query if all codes are equally likely."""
+    """Return the cost of looking up the keys within a radius in one table."""
     if key_radius < 0:
         return 0.0
     n_read = min(32 * n_halves, n_bits - width)
@@ -360,14 +367,15 @@ def _table_cost(
 
 @cache
 def _share_within(n_bits: int, radius: int) -> float:
+    """Return the share of all codes that is within a radius."""
     return sum(comb(n_bits, k) for k in range(min(radius, n_bits) + 1)) / 2**n_bits
 
 
 @lru_cache(maxsize=64)
 def _flips(width: int, radius: int, is_tight: bool) -> Words:
-    """Return all sets of at most `radius` of some bits, ascending.
+    """Return all keys with at most `radius` bits set, ascending.
 
-    If tight, with the number of bits in the upper half.
+    If tight, the upper half is their number: so many fewer other bits may differ.
     """
     sets = [np.zeros(1, dtype=np.uint64)]
     bits = np.uint64(1) << np.arange(width, dtype=np.uint64)
