@@ -25,7 +25,7 @@ _QUERY = 10.0
 _LOOKUP = 0.8  # of a key
 _ENTRY = 0.004  # under it, for 32 bits
 _DISTANCE = 0.2
-_PASSED = 8.0  # an entry that is within the radius by these bits
+_PASSED = 12.0  # an entry that is within the radius by these bits
 
 _MOST_TABLES = 8
 _WIDEST = 20  # bits of a key; more make a table that is far from the processor
