@@ -464,11 +464,12 @@ def _ones(n):
 
 @inlined
 def _slot(code, n_words, n_slots):
+    factor = np.uint64(0x9E3779B97F4A7C15)
     mixed = np.uint64(0)
     for w in range(n_words):
-        mixed = (mixed ^ _word_at(code + 8 * w)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ _word_at(code + 8 * w)) * factor
         mixed ^= mixed >> _HALF
-    return np.int64(mixed & np.uint64(n_slots - 1))
+    return np.int64(mixed * factor >> _HALF) & (n_slots - 1)
 
 
 @njit(inline="always")
