@@ -18,7 +18,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from sklhash._kernels.popcount import inlined, kernel, popcount
-from sklhash._kernels.vectors import _call, _splat, prefetch, trailing_zeros
+from sklhash._kernels.vectors import call, prefetch, splat, trailing_zeros
 
 __all__ = ["RUN_BYTES", "TABLE", "Index", "fill_table", "group_equal", "within"]
 
@@ -414,9 +414,9 @@ def _closer(typing_context, near, i, rest, limit, halves):
         bits.align = n_bytes
         if element is not _INT64:
             rest, limit = (builder.trunc(value, element) for value in (rest, limit))
-        differing = builder.xor(bits, _splat(builder, rest, run))
-        distances = _call(builder, "llvm.ctpop", differing)
-        limits = _splat(builder, limit, run)
+        differing = builder.xor(bits, splat(builder, rest, run))
+        distances = call(builder, "llvm.ctpop", differing)
+        limits = splat(builder, limit, run)
         is_closer = builder.icmp_unsigned("<", distances, limits)
         mask = builder.bitcast(is_closer, ir.IntType(run.count))
         return builder.zext(mask, _INT64)

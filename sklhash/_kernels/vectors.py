@@ -24,9 +24,11 @@ __all__ = [
     "Codes",
     "allowed_bits",
     "any_closer",
+    "call",
     "closer",
     "distance_at",
     "prefetch",
+    "splat",
     "trailing_zeros",
 ]
 
@@ -108,7 +110,7 @@ def closer(typing_context, codes, plane, i, query, limit, words):
     def generate(context, builder, signature, arguments):
         codes, plane, i, query, limit, _ = arguments
         distance = _distance(builder, codes, plane, i, query, len(words), _RUN)
-        is_closer = builder.icmp_unsigned("<", distance, _splat(builder, limit, _RUN))
+        is_closer = builder.icmp_unsigned("<", distance, splat(builder, limit, _RUN))
         return builder.bitcast(is_closer, _INT64)
 
     return types.uint64(*[types.int64] * 5, words), generate
@@ -146,7 +148,7 @@ def any_closer(typing_context, codes, plane, i, n, queries, limits, words, toget
                     builder, codes, plane, place, address, n_words, _VECTOR
                 )
                 shorts = builder.bitcast(distance, _SHORTS)
-                least[q] = _call(builder, "llvm.umin", least[q], shorts)
+                least[q] = call(builder, "llvm.umin", least[q], shorts)
         for phi, value in zip(nearest, least, strict=True):
             phi.add_incoming(farthest, before)
             phi.add_incoming(value, builder.block)
@@ -162,7 +164,7 @@ def any_closer(typing_context, codes, plane, i, n, queries, limits, words, toget
             is_closer = builder.icmp_unsigned(
                 "<",
                 builder.bitcast(least[q], _VECTOR),
-                _splat(builder, limit, _VECTOR),
+                splat(builder, limit, _VECTOR),
             )
             lanes = builder.bitcast(is_closer, ir.IntType(_VECTOR.count))
             found = builder.icmp_unsigned("!=", lanes, lanes.type(0))
@@ -180,8 +182,8 @@ def _distance(builder, codes, plane, i, query, n_words, kind):
     def differing(w):
         code = _load(builder, place, builder.mul(plane, w), kind)
         word = _load(builder, query, builder.mul(w, _INT64(8)), _INT64)
-        word = _splat(builder, word, kind) if kind is not _INT64 else word
-        return _call(builder, "llvm.ctpop", builder.xor(code, word))
+        word = splat(builder, word, kind) if kind is not _INT64 else word
+        return call(builder, "llvm.ctpop", builder.xor(code, word))
 
     if n_words > _MOST_UNROLLED:
         return _sum_in_a_loop(builder, differing, n_words, kind)
@@ -219,7 +221,7 @@ def _load(builder, address, offset, kind):
     return value
 
 
-def _splat(builder, value, kind):
+def splat(builder, value, kind):
     """Fill a vector with one value."""
     undefined = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(undefined, value, _INT32(0))
@@ -227,7 +229,7 @@ def _splat(builder, value, kind):
     return builder.shuffle_vector(first, undefined, zeros)
 
 
-def _call(builder, name, *arguments):
+def call(builder, name, *arguments):
     """Call an LLVM intrinsic whose result and arguments are of one type."""
     kind = arguments[0].type
     lanes = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -185,18 +184,15 @@ def _index(table: CodeTable, radius: int) -> MultiIndex:
         )
     if n_bytes * (len(table.indexes) + 1) > working_memory():
         table.indexes.clear()
-    table.indexes[radius] = MultiIndex(table.words(), table.n_bits, radius)
-    return table.indexes[radius]
-
-
-@lru_cache
-def _planned(n_codes: int, n_bits: int, radius: int) -> IndexPlan:
-    from sklhash.neighbors.multi_index import plan_index
-
-    return plan_index(n_codes, n_bits, radius)
+    index = MultiIndex(table.words(), table.n_bits, radius, working_memory())
+    table.indexes[radius] = index
+    return index
 
 
 def _plan(table: CodeTable, radius: int) -> IndexPlan:
     """Return what an index of about as many codes takes."""
-    step = 1 << max(0, table.n_stored.bit_length() - 4)
-    return _planned(-(-table.n_stored // step) * step, table.n_bits, radius)
+    from sklhash.neighbors.multi_index import plan_index
+
+    step = 1 << max(0, table.n_stored.bit_length() - 4)  # for plans to be used again
+    n_codes = -(-table.n_stored // step) * step
+    return plan_index(n_codes, table.n_bits, radius, working_memory())

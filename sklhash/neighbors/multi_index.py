@@ -76,6 +76,7 @@ def plan_index(
         The plan of the least expected cost among those that fit into the memory, or
         among all if none does.
     """
+    radius = min(radius, n_bits)
     widest = min(_WIDEST, n_codes.bit_length(), n_bits)
     plans = []
     for n_halves in (1, 2):
@@ -188,6 +189,7 @@ class MultiIndex:
         cost : float
             Nanoseconds for a query that is like the codes of the index, one of many.
         """
+        radius = min(radius, self._n_bits)
         if radius not in self._costs:
             nowhere = np.empty(0, dtype=np.uint64)
             _, tally = self._search(self._sample, radius, nowhere)

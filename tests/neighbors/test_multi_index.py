@@ -265,8 +265,9 @@ def test_keys_are_disjoint_parts_of_a_code(n_codes, n_bits, radius):
 
 
 def test_a_plan_costs_more_the_larger_the_radius():
-    costs = [plan_index(10**6, 64, radius).cost for radius in range(20)]
+    costs = [plan_index(10**6, 64, radius).cost for radius in range(65)]
     assert costs == sorted(costs)
+    assert plan_index(10**6, 64, 10**9) == plan_index(10**6, 64, 64)
 
 
 def test_a_plan_keeps_to_the_memory():
@@ -296,7 +297,7 @@ def test_the_cost_tells_what_the_codes_are_like():
     plan = plan_index(20_000, 64, 6)
     assert plan.cost / 2 < spread.cost(6) < 3 * plan.cost
     assert crowded.cost(6) > 10 * spread.cost(6)
-    assert spread.cost(6) == spread.cost(6)
+    assert spread.cost(10**9) == spread.cost(64) >= spread.cost(6)
 
 
 def test_radii_grow_until_a_scan_costs_less():
