@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import njit
 from numba.extending import intrinsic
 
-__all__ = ["distances_to", "inlined", "kernel", "popcount"]
+__all__ = ["inlined", "kernel", "popcount"]
 
 _OPTIONS = {"nogil": True, "boundscheck": False}
 
@@ -32,25 +32,3 @@ def popcount(typing_context, word):
         return builder.ctpop(value)
 
     return word(word), generate
-
-
-@kernel
-def distances_to(query, database, distances):
-    """Write the distance from one code to every database code.
-
-    query : uint64 (n_words,)
-    database : uint64 (n_database, n_words)
-    distances : int32 (n_database,), written
-    """
-    n_database, n_words = database.shape
-    if n_words == 1:
-        code = query[0]
-        words = database[:, 0]
-        for i in range(n_database):
-            distances[i] = popcount(words[i] ^ code)
-        return
-    for i in range(n_database):
-        differing = popcount(database[i, 0] ^ query[0])
-        for w in range(1, n_words):
-            differing += popcount(database[i, w] ^ query[w])
-        distances[i] = differing

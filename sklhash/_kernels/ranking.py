@@ -1,65 +1,52 @@
-"""Relevance counted by Hamming distance, and average precision from the counts."""
+"""Scores of Hamming rankings, from counts by distance or from rankings in index order.
+
+A tie is what lies at one distance: `n` items, `r` of them relevant, behind `items`
+nearer items with `hits` relevant ones. A gain is what a relevant item is worth; with
+binary relevance it is 1, and a sum of gains a number of hits.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sklhash._kernels.popcount import distances_to, kernel
+from sklhash._kernels.counting import RUN
+from sklhash._kernels.popcount import inlined, kernel
+from sklhash._kernels.vectors import (
+    nonzero_bytes,
+    trailing_zeros,
+    write_distances,
+    write_shared,
+)
 
 __all__ = [
     "HITS",
     "MINIMUM",
     "RELEVANT",
-    "average_precision_in_index_order",
-    "count_by_distance",
+    "average_precision_bound",
+    "average_precision_of_rankings",
     "expected_average_precision",
+    "expected_reciprocal_rank",
+    "rank_by_class",
+    "rank_by_shared_labels",
 ]
 
 HITS, RELEVANT, MINIMUM = 0, 1, 2
+_STRETCH = 32 * RUN  # items whose distances are held at once
 
 
 @kernel
-def count_by_distance(
-    queries,
-    database,
-    query_labels,
-    database_labels,
-    multilabel,
-    own_row,
-    totals,
-    relevant,
-):
-    """Count, per query and distance, database items and relevant ones.
-
-    queries, database : uint64 (n, n_words)
-    query_labels, database_labels : uint64 (n, n_label_words)
-    multilabel : bool, whether labels are sets of bits or one class a row
-    own_row : int64 (n_queries,), the database row to leave out, or -1
-    totals, relevant : int64 (n_queries, n_distances), zeros, written
-    """
-    row_distances = np.empty(len(database), dtype=np.int32)
-    for q in range(len(queries)):
-        distances_to(queries[q], database, row_distances)
-        for i in range(len(database)):
-            if i != own_row[q]:
-                totals[q, row_distances[i]] += 1
-                relevant[q, row_distances[i]] += _is_relevant(
-                    query_labels, q, database_labels, i, multilabel
-                )
-
-
-@kernel
-def expected_average_precision(totals, relevant, k, normalize, scores):
+def expected_average_precision(totals, relevant, gains, k, normalize, scores):
     """Average precision at k, expected over all orders of tied items.
 
     totals, relevant : int64 (n_queries, n_distances)
+    gains : int64 (n_queries, n_distances), summed over the relevant items
     k : int, at most the number of items of a query
     normalize : HITS, RELEVANT or MINIMUM
     scores : float64 (n_queries,), written
     """
     n_queries, n_distances = totals.shape
     for q in range(n_queries):
-        items = hits = 0
+        items = hits = gain = 0
         precision_sum = 0.0
         cut = -1
         for d in range(n_distances):
@@ -67,79 +54,185 @@ def expected_average_precision(totals, relevant, k, normalize, scores):
             if items + n > k:
                 cut = d
                 break
-            precision_sum += _tied_precisions(n, n, r, items, hits)
+            precision_sum += _tied_gains(n, n, r, gains[q, d], items, gain)
             items += n
             hits += r
+            gain += gains[q, d]
         all_relevant = relevant[q].sum()
         if cut < 0 or items == k:
             scores[q] = _divided(precision_sum, hits, all_relevant, k, normalize)
-        elif normalize == HITS:
+            continue
+        n, r, tied_gain = totals[q, cut], relevant[q, cut], gains[q, cut]
+        if normalize == HITS:
             scores[q] = _expected_over_hits(
-                totals[q, cut],
-                relevant[q, cut],
-                items,
-                hits,
-                precision_sum,
-                k,
+                n, r, tied_gain, items, hits, gain, precision_sum, k
             )
         else:
-            precision_sum += _tied_precisions(
-                totals[q, cut], k - items, relevant[q, cut], items, hits
-            )
+            precision_sum += _tied_gains(n, k - items, r, tied_gain, items, gain)
             scores[q] = _divided(precision_sum, hits, all_relevant, k, normalize)
 
 
 @kernel
-def average_precision_in_index_order(
-    queries,
-    database,
-    query_labels,
-    database_labels,
-    multilabel,
-    own_row,
-    totals,
-    relevant,
-    k,
-    normalize,
-    scores,
-):
-    """Average precision at k where tied items stand in database order.
+def average_precision_bound(totals, relevant, k, normalize, highest, scores):
+    """Highest or lowest average precision at k over all orders of tied items.
 
-    The first six arguments are those of `count_by_distance`, `totals` and `relevant`
-    what it wrote, the last three those of `expected_average_precision`.
+    The arguments are those of `expected_average_precision`. Where k cuts a tie, any
+    number of hits that its order can bring above the cut is tried, since one more hit
+    at a low precision can lower the score.
     """
-    n_distances = totals.shape[1]
-    row_distances = np.empty(len(database), dtype=np.int32)
-    rank = np.empty(n_distances, dtype=np.int64)
-    found = np.empty(n_distances, dtype=np.int64)
-    for q in range(len(queries)):
-        distances_to(queries[q], database, row_distances)
-        rank[0] = found[0] = 0
-        for d in range(1, n_distances):
-            rank[d] = rank[d - 1] + totals[q, d - 1]
-            found[d] = found[d - 1] + relevant[q, d - 1]
+    n_queries, n_distances = totals.shape
+    for q in range(n_queries):
+        items = hits = 0
         precision_sum = 0.0
-        hits = 0
-        for i in range(len(database)):
-            d = row_distances[i]
-            if rank[d] >= k or i == own_row[q]:
-                continue
-            rank[d] += 1
-            if _is_relevant(query_labels, q, database_labels, i, multilabel):
-                found[d] += 1
-                hits += 1
-                precision_sum += found[d] / rank[d]
-        scores[q] = _divided(precision_sum, hits, relevant[q].sum(), k, normalize)
+        all_relevant = relevant[q].sum()
+        for d in range(n_distances):
+            n, r = totals[q, d], relevant[q, d]
+            taken = min(n, k - items)
+            if taken < n:
+                break
+            precision_sum += _extreme_precisions(n, r, items, hits, highest)
+            items += n
+            hits += r
+        if items == k:
+            scores[q] = _divided(precision_sum, hits, all_relevant, k, normalize)
+            continue
+        first, last = max(0, taken - (n - r)), min(taken, r)
+        for h in range(first, last + 1):
+            total = precision_sum + _extreme_precisions(taken, h, items, hits, highest)
+            score = _divided(total, hits + h, all_relevant, k, normalize)
+            if h == first or (score > scores[q]) == highest:
+                scores[q] = score
 
 
 @kernel
-def _is_relevant(query_labels, q, database_labels, i, multilabel):
-    if not multilabel:
-        return query_labels[q, 0] == database_labels[i, 0]
-    for w in range(query_labels.shape[1]):
-        if query_labels[q, w] & database_labels[i, w]:
-            return True
-    return False
+def expected_reciprocal_rank(totals, relevant, k, scores):
+    """Reciprocal rank of the first relevant item among k, ties expected; else 0.
+
+    The first relevant item stands at place t of its tie with a probability that begins
+    as r / n and falls by (n - t - r + 1) / (n - t) from t to t + 1.
+    """
+    n_queries, n_distances = totals.shape
+    scores[:] = 0
+    for q in range(n_queries):
+        items = 0
+        for d in range(n_distances):
+            n, r = totals[q, d], relevant[q, d]
+            if r > 0:
+                probability = r / n
+                for t in range(1, min(n - r + 1, k - items) + 1):
+                    scores[q] += probability / (items + t)
+                    probability *= (n - t - r + 1) / (n - t) if t < n else 0.0
+                break
+            items += n
+
+
+@kernel
+def rank_by_class(codes, ids, queries, classes, own, places, ranked):
+    """Write, by rank, whether an item has the query's class; ties in index order.
+
+    codes : Planes of as many items as there are ids
+    ids : uint16 or uint32 (n,), the items' classes
+    queries : uint64 (n_queries, n_words)
+    classes : as ids (n_queries,)
+    own : int64 (n_queries,), the item to leave out for each query, or negative
+    places : int64 (n_queries, n_distances + 1), the next rank of each distance, moved
+        on; the last one, of items left out, lies behind the ranks that count
+    ranked : uint8 or uint16 (n_queries, at least k + 1), written; rank k takes all that
+        lie behind
+    """
+    distances = np.empty(_STRETCH, np.uint16)
+    levels = np.empty(_STRETCH, np.uint16)
+    for q in range(len(queries)):
+        query = queries[q].ctypes.data
+        for start in range(0, len(ids), _STRETCH):
+            stop = min(start + _STRETCH, len(ids))
+            _write_levels(ids[start:stop], classes[q], levels)
+            _write_distances(codes, start, stop, query, distances)
+            _rank(distances, levels, start, stop, own[q], places[q], ranked[q])
+
+
+@kernel
+def rank_by_shared_labels(codes, labels, n, queries, query_labels, own, places, ranked):
+    """Write, by rank, how many labels an item shares; else as `rank_by_class`.
+
+    labels : Planes of `n` items, as `codes`
+    query_labels : uint64 (n_queries, n_label_words)
+    """
+    distances = np.empty(_STRETCH, np.uint16)
+    levels = np.empty(_STRETCH, np.uint16)
+    for q in range(len(queries)):
+        query, own_labels = queries[q].ctypes.data, query_labels[q].ctypes.data
+        for start in range(0, n, _STRETCH):
+            stop = min(start + _STRETCH, n)
+            for i in range(0, stop - start, RUN):
+                write_shared(
+                    labels.address,
+                    labels.plane,
+                    start + i,
+                    own_labels,
+                    levels.ctypes.data + 2 * i,
+                    labels.words,
+                )
+            _write_distances(codes, start, stop, query, distances)
+            _rank(distances, levels, start, stop, own[q], places[q], ranked[q])
+
+
+@inlined
+def _write_levels(ids, wanted, levels):
+    for i in range(len(ids)):
+        levels[i] = np.uint16(ids[i] == wanted)
+
+
+@inlined
+def _write_distances(codes, start, stop, query, distances):
+    for i in range(0, stop - start, RUN):
+        write_distances(
+            codes.address,
+            codes.plane,
+            start + i,
+            query,
+            distances.ctypes.data + 2 * i,
+            codes.words,
+        )
+
+
+@inlined
+def _rank(distances, levels, start, stop, own, places, ranked):
+    if start <= own < stop:
+        distances[own - start] = len(places) - 1
+    last = places[len(places) - 1]
+    for i in range(stop - start):
+        distance = np.uint64(distances[i])
+        rank = places[distance]
+        places[distance] = rank + 1
+        ranked[np.uint64(min(rank, last))] = levels[i]
+
+
+@kernel
+def average_precision_of_rankings(is_hit, ranked, k, weighted, sums, hits):
+    """Sum the precisions at the hits among the first k, and count the hits.
+
+    is_hit : bool (n_queries, width), width a multiple of 64
+    ranked : uint8 or uint16 (n_queries, width), the gain at each rank
+    weighted : bool, whether a hit counts its gain, or 1
+    sums : float64 (n_queries,), written
+    hits : int64 (n_queries,), written
+    """
+    for q in range(len(ranked)):
+        found = gain = 0
+        total = 0.0
+        for start in range(0, k, RUN):
+            mask = nonzero_bytes(is_hit[q].ctypes.data + start)
+            if start + RUN > k:
+                mask &= (np.uint64(1) << np.uint64(k - start)) - np.uint64(1)
+            while mask != 0:
+                rank = start + trailing_zeros(mask)
+                mask &= mask - np.uint64(1)
+                found += 1
+                gain += ranked[q, rank] if weighted else 1
+                total += gain / (rank + 1)
+        sums[q] = total
+        hits[q] = found
 
 
 @kernel
@@ -151,6 +244,29 @@ def _divided(precision_sum, hits, all_relevant, k, normalize):
     else:
         divisor = min(k, all_relevant)
     return precision_sum / divisor if divisor > 0 else 0.0
+
+
+@kernel
+def _tied_gains(n, taken, r, tied_gain, items, gain):
+    """Expected sum, over the relevant items among the first `taken` of a tie, of the
+    mean gain up to there.
+
+    Given that they are relevant, items have the mean gain of those in the tie. In units
+    of it the sum is a sum of precisions.
+    """
+    if r == 0:
+        return 0.0
+    mean = tied_gain / r
+    return mean * _tied_precisions(n, taken, r, items, gain / mean)
+
+
+@kernel
+def _extreme_precisions(n, r, items, hits, highest):
+    """Sum of precisions where the relevant items come first, or last, in a tie."""
+    if highest:
+        return r + (hits - items) * _harmonic_difference(items, items + r)
+    behind = hits - items - n + r
+    return r + behind * _harmonic_difference(items + n - r, items + n)
 
 
 @kernel
@@ -192,7 +308,7 @@ def _harmonic_difference(low, high):
 
 
 @kernel
-def _expected_over_hits(n, r, items, hits, precision_sum, k):
+def _expected_over_hits(n, r, tied_gain, items, hits, gain, precision_sum, k):
     """Expected AP, divided by the hits in the top k, where k cuts a tie.
 
     Of the `taken` items that come from the tie a hypergeometric number h is relevant;
@@ -200,25 +316,30 @@ def _expected_over_hits(n, r, items, hits, precision_sum, k):
     likeliest h by ratios of neighbours, which loses no digits.
     """
     taken = k - items
+    mean = tied_gain / r if r > 0 else 1.0
     low, high = max(0, taken - (n - r)), min(taken, r)
     likeliest = min(max((taken + 1) * (r + 1) // (n + 2), low), high)
     expected = weights = 0.0
     weight = 1.0
     for h in range(likeliest, high + 1):
-        expected += weight * _ap_given_hits(taken, h, items, hits, precision_sum)
+        expected += weight * _ap_given_hits(
+            taken, h, mean, items, hits, gain, precision_sum
+        )
         weights += weight
         weight *= _next_over_this(h, n, r, taken)
     weight = 1.0
     for h in range(likeliest - 1, low - 1, -1):
         weight /= _next_over_this(h, n, r, taken)
-        expected += weight * _ap_given_hits(taken, h, items, hits, precision_sum)
+        expected += weight * _ap_given_hits(
+            taken, h, mean, items, hits, gain, precision_sum
+        )
         weights += weight
     return expected / weights
 
 
 @kernel
-def _ap_given_hits(taken, h, items, hits, precision_sum):
-    total = precision_sum + _tied_precisions(taken, taken, h, items, hits)
+def _ap_given_hits(taken, h, mean, items, hits, gain, precision_sum):
+    total = precision_sum + _tied_gains(taken, taken, h, h * mean, items, gain)
     return total / (hits + h) if hits + h > 0 else 0.0
 
 

@@ -27,19 +27,22 @@ __all__ = [
     "call",
     "closer",
     "distance_at",
+    "nonzero_bytes",
     "prefetch",
     "splat",
     "trailing_zeros",
+    "write_distances",
+    "write_shared",
 ]
 
-_BIT, _INT32, _INT64 = (ir.IntType(bits) for bits in (1, 32, 64))
+_BIT, _INT16, _INT32, _INT64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 _VECTOR = ir.VectorType(_INT64, 8)
 _N_VECTORS = 4  # a round; independent operations keep the processor busy
 _MOST_UNROLLED = 16  # words; more take long to compile
 _CODES_A_ROUND = _VECTOR.count * _N_VECTORS
 _RUN = ir.VectorType(_INT64, 64)
 # A distance fits into 16 bits, and minima of 64-bit lanes take twice as long.
-_SHORTS = ir.VectorType(ir.IntType(16), 4 * _VECTOR.count)
+_SHORTS = ir.VectorType(_INT16, 4 * _VECTOR.count)
 
 
 class Codes(NamedTuple):
@@ -98,6 +101,47 @@ def distance_at(typing_context, codes, plane, i, query, words):
         return _distance(builder, codes, plane, i, query, len(words), _INT64)
 
     return types.int64(*[types.int64] * 4, words), generate
+
+
+@intrinsic
+def write_distances(typing_context, codes, plane, i, query, out, words):
+    """Write the distances of codes `i` to `i + 63` at `out`, 16 bits each."""
+
+    def generate(context, builder, signature, arguments):
+        codes, plane, i, query, out, _ = arguments
+        distance = _distance(builder, codes, plane, i, query, len(words), _RUN)
+        return _write_shorts(context, builder, distance, out)
+
+    return types.void(*[types.int64] * 5, words), generate
+
+
+@intrinsic
+def nonzero_bytes(typing_context, address):
+    """Tell which of 64 bytes are not zero, one bit a byte in a uint64."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.VectorType(ir.IntType(8), 64)
+        pointer = builder.inttoptr(arguments[0], kind.as_pointer())
+        values = builder.load(pointer)
+        values.align = 1
+        is_set = builder.icmp_unsigned("!=", values, ir.Constant(kind, None))
+        return builder.bitcast(is_set, _INT64)
+
+    return types.uint64(types.int64), generate
+
+
+@intrinsic
+def write_shared(typing_context, labels, plane, i, query, out, words):
+    """Write how many labels rows `i` to `i + 63` share with the query, as above."""
+
+    def generate(context, builder, signature, arguments):
+        labels, plane, i, query, out, _ = arguments
+        shared = _set_bits(
+            builder, builder.and_, labels, plane, i, query, len(words), _RUN
+        )
+        return _write_shorts(context, builder, shared, out)
+
+    return types.void(*[types.int64] * 5, words), generate
 
 
 @intrinsic
@@ -177,20 +221,32 @@ def any_closer(typing_context, codes, plane, i, n, queries, limits, words, toget
 
 def _distance(builder, codes, plane, i, query, n_words, kind):
     """Differing bits between a query and as many codes from `i` on as `kind` holds."""
+    return _set_bits(builder, builder.xor, codes, plane, i, query, n_words, kind)
+
+
+def _set_bits(builder, combine, codes, plane, i, query, n_words, kind):
+    """Bits set in what `combine` makes of the codes' words and the query's."""
     place = builder.add(codes, builder.mul(i, _INT64(8)))
 
-    def differing(w):
+    def in_word(w):
         code = _load(builder, place, builder.mul(plane, w), kind)
         word = _load(builder, query, builder.mul(w, _INT64(8)), _INT64)
         word = splat(builder, word, kind) if kind is not _INT64 else word
-        return call(builder, "llvm.ctpop", builder.xor(code, word))
+        return call(builder, "llvm.ctpop", combine(code, word))
 
     if n_words > _MOST_UNROLLED:
-        return _sum_in_a_loop(builder, differing, n_words, kind)
-    total = differing(_INT64(0))
+        return _sum_in_a_loop(builder, in_word, n_words, kind)
+    total = in_word(_INT64(0))
     for w in range(1, n_words):
-        total = builder.add(total, differing(_INT64(w)))
+        total = builder.add(total, in_word(_INT64(w)))
     return total
+
+
+def _write_shorts(context, builder, values, out):
+    shorts = builder.trunc(values, ir.VectorType(_INT16, values.type.count))
+    pointer = builder.inttoptr(out, shorts.type.as_pointer())
+    builder.store(shorts, pointer).align = 2
+    return context.get_dummy_value()
 
 
 def _sum_in_a_loop(builder, term, n, kind):
