@@ -1,6 +1,43 @@
-"""Retrieval metrics and scorers that state how they treat ties."""
+"""Retrieval metrics, scorers and plots that state how they treat ties."""
 
-from sklhash.metrics.ranking import mean_average_precision_score
-from sklhash.metrics.scorers import make_retrieval_scorer, map_scorer
+from sklhash.metrics.comparison import compare_retrieval
+from sklhash.metrics.curves import precision_recall_curve
+from sklhash.metrics.ranking import (
+    average_cumulative_gain_score,
+    mean_average_precision_score,
+    mean_reciprocal_rank_score,
+    ndcg_at_k_score,
+    precision_at_k_score,
+    precision_within_radius_score,
+    r_precision_score,
+    recall_at_k_score,
+    weighted_mean_average_precision_score,
+)
+from sklhash.metrics.report import retrieval_report
+from sklhash.metrics.scorers import (
+    make_retrieval_scorer,
+    map_at_1000_scorer,
+    map_scorer,
+    precision_at_100_scorer,
+    precision_within_radius_2_scorer,
+)
 
-__all__ = ["make_retrieval_scorer", "map_scorer", "mean_average_precision_score"]
+__all__ = [
+    "average_cumulative_gain_score",
+    "compare_retrieval",
+    "make_retrieval_scorer",
+    "map_at_1000_scorer",
+    "map_scorer",
+    "mean_average_precision_score",
+    "mean_reciprocal_rank_score",
+    "ndcg_at_k_score",
+    "precision_at_100_scorer",
+    "precision_at_k_score",
+    "precision_recall_curve",
+    "precision_within_radius_2_scorer",
+    "precision_within_radius_score",
+    "r_precision_score",
+    "recall_at_k_score",
+    "retrieval_report",
+    "weighted_mean_average_precision_score",
+]

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import signature
 from typing import Any
 
-import numpy as np
+from sklearn.metrics._scorer import _BaseScorer
+from sklearn.utils.metadata_routing import MetadataRequest
 
-from sklhash.metrics.ranking import mean_average_precision_score
+# NR from sklhash.metrics.neighbor_recall import neighbor_recall_score
+from sklhash.metrics.ranking import (
+    mean_average_precision_score,
+    precision_at_k_score,
+    precision_within_radius_score,
+)
+from sklhash.metrics.relevance import shared_counts
+from sklhash.metrics.retrieval import Retrieval, neighbors_of, retrieval_of
 
-__all__ = ["make_retrieval_scorer", "map_scorer"]
+__all__ = [
+    "make_retrieval_scorer",
+    "map_at_1000_scorer",
+    "map_scorer",
+    # NR "neighbor_recall_scorer",
+    "precision_at_100_scorer",
+    "precision_within_radius_2_scorer",
+]
+
+Score = Callable[..., Any]
 
 
 def make_retrieval_scorer(
-    score: Callable[..., float],
+    score: Score | Mapping[str, Score],
     *,
     database: tuple[Any, Any] | None = None,
+    clip_k: bool = False,
     **kwargs: Any,
-) -> Callable[[Any, Any, Any], float]:
-    """Make a scorer ``(estimator, X, y)`` from a retrieval score.
+) -> RetrievalScorer:
+    """Make a scorer ``(estimator, X, y)`` from one or several retrieval scores.
 
     What is searched depends on the estimator. If it is, or is a pipeline that ends in,
     a search such as :class:`~sklhash.HammingNeighbors`, `X` queries the fitted
@@ -27,42 +47,63 @@ def make_retrieval_scorer(
 
     Parameters
     ----------
-    score : callable
+    score : callable or mapping of str to callable
         A score of the form ``score(query_codes, database_codes, query_y, database_y,
         *, exclude_self, packed, **kwargs)``, larger is better, such as
-        :func:`~sklhash.metrics.mean_average_precision_score`.
+        :func:`~sklhash.metrics.mean_average_precision_score`. One that takes
+        `query_X` and `database_X` instead of labels, such as
+        :func:`~sklhash.metrics.neighbor_recall_score`, is given the features. With
+        several, the scorer returns a dict, from one encoding and one count; options of
+        a single one go into a :func:`functools.partial`.
 
     database : tuple (X, y), default=None
         Samples and labels that a hasher's queries search.
 
+    clip_k : bool, default=False
+        Whether a `k` beyond what a query can retrieve is lowered to that, as folds may
+        be small, instead of being refused.
+
     **kwargs : dict
-        Passed on to `score`, for example ``k=100``.
+        Passed on to every score, for example ``k=100``.
 
     Returns
     -------
-    scorer : callable
-        ``scorer(estimator, X, y)`` returns a float. It can be pickled and goes into
-        the `scoring` parameter of scikit-learn's tools.
+    scorer : RetrievalScorer
+        ``scorer(estimator, X, y, sample_weight=None)`` returns a float, or a dict of
+        floats. It can be pickled and goes into the `scoring` parameter of
+        scikit-learn's tools; several in a dict share one encoding and one count.
+        ``scorer.set_score_request(sample_weight=True)`` asks for weights of the
+        queries where scikit-learn routes metadata.
 
     Raises
     ------
     ValueError
-        If `database` is not a pair; at scoring, if it is given though the estimator
-        searches its own, or the search was fitted without labels.
+        If `database` is not a pair, or `kwargs` settle what follows from the estimator;
+        at scoring, if `database` is given though the estimator searches its own, the
+        search was fitted without labels, or features are wanted of a search that has
+        none.
 
     TypeError
-        At scoring, if the estimator is neither a hasher nor a search among codes.
+        If `score` is not callable; at scoring, if the estimator is neither a hasher nor
+        a search among codes.
 
     Examples
     --------
+    >>> from functools import partial
     >>> from sklearn.datasets import load_digits
     >>> from sklhash import LSH
-    >>> from sklhash.metrics import make_retrieval_scorer, mean_average_precision_score
+    >>> from sklhash.metrics import (
+    ...     make_retrieval_scorer, mean_average_precision_score, precision_at_k_score)
     >>> X, y = load_digits(return_X_y=True)
-    >>> map_at_10 = make_retrieval_scorer(mean_average_precision_score, k=10)
     >>> lsh = LSH(n_bits=32, random_state=0).fit(X)
+    >>> map_at_10 = make_retrieval_scorer(mean_average_precision_score, k=10)
     >>> bool(0.8 < map_at_10(lsh, X, y) < 1)
     True
+    >>> several = make_retrieval_scorer({
+    ...     "map": mean_average_precision_score,
+    ...     "precision_at_10": partial(precision_at_k_score, k=10)})
+    >>> sorted(several(lsh, X, y))
+    ['map', 'precision_at_10']
     """
     if database is not None and (
         not isinstance(database, (tuple, list)) or len(database) != 2
@@ -71,90 +112,151 @@ def make_retrieval_scorer(
             f"database must be a pair (X, y), got {type(database).__name__}"
             f"{f' of {len(database)}' if hasattr(database, '__len__') else ''}."
         )
-    settled = {"exclude_self", "packed"} & set(kwargs)
+    settled = {"exclude_self", "packed", "average"} & set(kwargs)
     if settled:
         raise ValueError(
             f"{sorted(settled)} follow from the estimator and cannot be given here."
         )
-    return _RetrievalScorer(score, database, kwargs)
+    wrong = [
+        of
+        for of in (score.values() if isinstance(score, Mapping) else [score])
+        if not callable(of)
+    ]
+    if wrong or (isinstance(score, Mapping) and not score):
+        raise TypeError(
+            "score must be a retrieval score or a mapping of names to some, got "
+            f"{wrong[0] if wrong else score!r}."
+        )
+    return RetrievalScorer(score, database, clip_k, kwargs)
 
 
-class _RetrievalScorer:
-    """A scorer ``(estimator, X, y)``, as :func:`make_retrieval_scorer` describes it."""
+class RetrievalScorer(_BaseScorer):
+    """A scorer ``(estimator, X, y)``, as :func:`make_retrieval_scorer` describes it.
+
+    scikit-learn's scorers of one estimator share a memory while they score, in which
+    the codes and counts are kept.
+    """
 
     def __init__(
         self,
-        score: Callable[..., float],
+        score: Score | Mapping[str, Score],
         database: tuple[Any, Any] | None,
+        clip_k: bool,
         kwargs: dict[str, Any],
     ) -> None:
-        self._score = score
+        super().__init__(score, 1, kwargs, response_method=["transform", "kneighbors"])
         self._database = database
-        self._kwargs = kwargs
+        self._clip_k = clip_k
+        self._metadata_request = MetadataRequest(owner=self)
+        self._metadata_request.score.add_request(param="sample_weight", alias=None)
 
     def __repr__(self) -> str:
-        name = getattr(self._score, "__name__", repr(self._score))
-        arguments = [name, *(f"{key}={value!r}" for key, value in self._kwargs.items())]
+        if isinstance(self._score_func, Mapping):
+            names = (f"{n!r}: {_name_of(s)}" for n, s in self._score_func.items())
+            arguments = [f"{{{', '.join(names)}}}"]
+        else:
+            arguments = [_name_of(self._score_func)]
         if self._database is not None:
-            arguments.insert(1, "database=(X, y)")
+            arguments.append("database=(X, y)")
+        if self._clip_k:
+            arguments.append("clip_k=True")
+        arguments += [f"{key}={value!r}" for key, value in self._kwargs.items()]
         return f"make_retrieval_scorer({', '.join(arguments)})"
 
-    def __call__(self, estimator: Any, X: Any, y: Any) -> float:
-        steps, last = _take_apart(estimator)
-        searches = hasattr(last, "kneighbors")
-        if not hasattr(last, "pack" if searches else "transform"):
-            raise TypeError(
-                "A retrieval scorer scores hashers and searches among codes such as "
-                f"HammingNeighbors, got {type(last).__name__}."
-            )
-        if searches:
-            return self._score_search(steps, last, X, y)
-        return self._score_hasher(estimator, last, X, y)
+    def __call__(
+        self, estimator: Any, X: Any, y: Any = None, *, sample_weight: Any = None
+    ) -> Any:
+        """Score an estimator.
 
-    def _score_search(self, steps: list[Any], search: Any, X: Any, y: Any) -> float:
-        if self._database is not None:
-            raise ValueError(
-                f"{type(search).__name__} searches the database it was fitted on; a "
-                "scorer made with database=(X, y) scores hashers."
-            )
-        for step in steps:
-            X = step.transform(X)
-        codes = search.pack(X)
-        database_codes, database_y = search.live_items()
-        if database_y is None:
-            raise ValueError(
-                f"This {type(search).__name__} was fitted without y, so there are no "
-                "labels to score against: fit(X, y)."
-            )
-        return self._score(
-            codes, database_codes, y, database_y, packed=True, **self._kwargs
-        )
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted hasher or search, or a pipeline that ends in one.
 
-    def _score_hasher(self, estimator: Any, hasher: Any, X: Any, y: Any) -> float:
-        packed = bool(getattr(hasher, "packed", False))
-        codes = np.asarray(estimator.transform(X))
-        if self._database is None:
-            return self._score(
-                codes, codes, y, y, exclude_self=True, packed=packed, **self._kwargs
-            )
-        X_database, y_database = self._database
-        database_codes = np.asarray(estimator.transform(X_database))
-        return self._score(
-            codes, database_codes, y, y_database, packed=packed, **self._kwargs
-        )
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+
+        y : array-like of shape (n_queries,) or (n_queries, n_labels), default=None
+            Their labels, for scores that want any.
+
+        sample_weight : array-like of shape (n_queries,), default=None
+            Weights of the queries.
+
+        Returns
+        -------
+        score : float or dict of str to float
+        """
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return self._score(None, estimator, X, y, **weights)
+
+    def _score(
+        self, method_caller: Any, estimator: Any, X: Any, y: Any = None, **metadata: Any
+    ) -> Any:
+        memory = _memory_of(method_caller)
+
+        def apply(score: Score) -> Any:
+            compares_features = "query_X" in signature(score).parameters
+            key = compares_features, id(self._database)
+            if key not in memory:
+                memory[key] = (
+                    neighbors_of(estimator, X, self._database)
+                    if compares_features
+                    else retrieval_of(estimator, X, y, self._database)
+                )
+            return self._apply(score, memory[key], metadata)
+
+        with shared_counts(memory):
+            if isinstance(self._score_func, Mapping):
+                return {name: apply(s) for name, s in self._score_func.items()}
+            return apply(self._score_func)
+
+    def _apply(
+        self, score: Score, retrieval: Retrieval, metadata: dict[str, Any]
+    ) -> Any:
+        own = score.keywords if isinstance(score, partial) else {}
+        k = {**own, **self._kwargs}.get("k")
+        clipped = {}
+        if self._clip_k and k is not None:
+            n_items = len(retrieval.database_codes) - retrieval.exclude_self
+            clipped = {"k": max(1, min(k, n_items))}
+        *arguments, exclude_self = retrieval
+        options = {**self._kwargs, **clipped, **metadata}
+        return score(*arguments, exclude_self=exclude_self, packed=True, **options)
+
+    def _accept_sample_weight(self) -> bool:
+        scores = self._score_func
+        all_scores = scores.values() if isinstance(scores, Mapping) else [scores]
+        return all("sample_weight" in signature(of).parameters for of in all_scores)
 
 
-def _take_apart(estimator: Any) -> tuple[list[Any], Any]:
-    """Return the steps before the last one, in inner pipelines too, and the last."""
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    if not hasattr(estimator, "steps"):
-        return [], estimator
-    *before, last = [
-        step for _, step in estimator.steps if step not in (None, "passthrough")
-    ]
-    inner, last = _take_apart(last)
-    return [*before, *inner], last
+def _memory_of(method_caller: Any) -> dict[Any, Any]:
+    """Return what scorers that score together share: the cache that they are handed."""
+    cache = method_caller.args[0] if isinstance(method_caller, partial) else None
+    return {} if cache is None else cache.setdefault("sklhash", {})
+
+
+def _name_of(score: Score) -> str:
+    if isinstance(score, partial):
+        options = (f"{key}={value!r}" for key, value in score.keywords.items())
+        return f"partial({', '.join([_name_of(score.func), *options])})"
+    return getattr(score, "__name__", repr(score))
 
 
 map_scorer = make_retrieval_scorer(mean_average_precision_score)
 """mAP over the whole ranking, ties expected: the default score of this library."""
+
+map_at_1000_scorer = make_retrieval_scorer(
+    mean_average_precision_score, clip_k=True, k=1000
+)
+"""mAP over the first 1000 items, or over all if there are fewer."""
+
+precision_at_100_scorer = make_retrieval_scorer(
+    precision_at_k_score, clip_k=True, k=100
+)
+"""Share of relevant items among the first 100, or among all if there are fewer."""
+
+precision_within_radius_2_scorer = make_retrieval_scorer(precision_within_radius_score)
+"""Share of relevant items within two bits; a query that finds nothing counts 0."""
+
+# NR neighbor_recall_scorer = make_retrieval_scorer(neighbor_recall_score, clip_k=True)
+# NR """Share of the ten nearest feature vectors among the first 100 items; no labels."""

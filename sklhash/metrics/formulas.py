@@ -1,0 +1,132 @@
+"""The formula of each score: from rankings to one number a query.
+
+Each function here settles the options and returns the formula. NaN stands for a query
+that the score is not defined for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sklhash.metrics.protocols import APOptions
+from sklhash.metrics.rankings import ExpectedRanking, Numbers, Ranking
+from sklhash.metrics.relevance import Relevance
+
+__all__ = [
+    "Formula",
+    "average_precision",
+    "cumulative_gain",
+    "evaluate",
+    "ndcg",
+    "precision",
+    "precision_within",
+    "r_precision",
+    "recall",
+    "reciprocal_rank",
+    "weighted_average_precision",
+]
+
+Formula = Callable[[Ranking], Numbers]
+
+
+def evaluate(
+    relevance: Relevance, ties: str, k: int, *formulas: Formula
+) -> list[Numbers]:
+    """Apply formulas to the rankings of all queries, up to rank k, in one pass."""
+    parts = [
+        [formula(ranking) for formula in formulas]
+        for ranking in relevance.rankings(ties, k)
+    ]
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def average_precision(options: APOptions) -> Formula:
+    """Return the formula of the average precision, or of its bounds."""
+
+    def formula(ranking: Ranking) -> Numbers:
+        arguments = options.k, options.normalize
+        if options.ties in ("optimistic", "pessimistic"):
+            assert isinstance(ranking, ExpectedRanking)
+            highest = options.ties == "optimistic"
+            scores = ranking.average_precision_bound(*arguments, highest)
+        else:
+            scores = ranking.average_precision(*arguments)
+        return _where_not_empty(scores, ranking, options)
+
+    return formula
+
+
+def weighted_average_precision(options: APOptions) -> Formula:
+    """Return the formula of the average precision weighted by labels shared."""
+
+    def formula(ranking: Ranking) -> Numbers:
+        scores = ranking.average_precision(options.k, options.normalize, weighted=True)
+        return _where_not_empty(scores, ranking, options)
+
+    return formula
+
+
+def precision(k: int) -> Formula:
+    """Return the formula of the precision at k."""
+    return lambda ranking: ranking.hits(k) / k
+
+
+def recall(k: int) -> Formula:
+    """Return the formula of the recall at k."""
+    return lambda ranking: _divided(ranking.hits(k), ranking.all_relevant)
+
+
+def cumulative_gain(k: int) -> Formula:
+    """Return the formula of the average cumulative gain at k."""
+    return lambda ranking: ranking.gain(k) / k
+
+
+def ndcg(k: int) -> Formula:
+    """Return the formula of the normalised discounted cumulative gain at k."""
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    return lambda ranking: _divided(
+        ranking.discounted_gain(discounts), ranking.ideal_discounted_gain(discounts)
+    )
+
+
+def reciprocal_rank(k: int) -> Formula:
+    """Return the formula of the reciprocal rank, 0 behind rank k."""
+    return lambda ranking: np.where(
+        ranking.all_relevant > 0, ranking.reciprocal_rank(k), np.nan
+    )
+
+
+def r_precision() -> Formula:
+    """Return the formula of the precision at as many items as are relevant."""
+    return lambda ranking: _divided(
+        ranking.hits(ranking.all_relevant), ranking.all_relevant
+    )
+
+
+def precision_within(radius: int) -> Formula:
+    """Return the formula of the precision within a radius."""
+
+    def formula(ranking: Ranking) -> Numbers:
+        by_level = ranking.by_level[:, :, : radius + 1]
+        return _divided(by_level[:, 1:].sum(axis=(1, 2)), by_level.sum(axis=(1, 2)))
+
+    return formula
+
+
+def _where_not_empty(scores: Numbers, ranking: Ranking, options: APOptions) -> Numbers:
+    if options.empty_in == "database":
+        found = ranking.all_relevant
+    elif options.ties in ("optimistic", "pessimistic"):
+        found = ranking.hits(options.k)
+    else:
+        found = scores  # zero only without a hit
+    return np.where(found > 0, scores, np.nan)
+
+
+def _divided(numerator: Numbers, denominator: Numbers) -> Numbers:
+    """Divide, NaN where the denominator is zero."""
+    return np.where(
+        denominator > 0, numerator / np.where(denominator > 0, denominator, 1), np.nan
+    )

@@ -1,0 +1,361 @@
+"""All scores of a retrieval from one count, with the protocol they were made by."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklhash.metrics import formulas
+from sklhash.metrics.bootstrap import as_generator, confidence_intervals
+from sklhash.metrics.formulas import Formula, evaluate
+from sklhash.metrics.options import (
+    CONFIDENCE_LEVEL,
+    check_weights,
+    fill_empty,
+    mean_of_defined,
+    retrieval_score,
+)
+from sklhash.metrics.protocols import PROTOCOLS, APOptions, ap_options, where_empty
+from sklhash.metrics.relevance import Relevance, count_relevance
+
+__all__ = ["retrieval_report"]
+
+
+class _Row(NamedTuple):
+    """A score of the report."""
+
+    name: str
+    label: str
+    formula: Formula
+    ties: str
+    empty: str
+    lacking: str = "no relevant item in the database"
+
+
+@retrieval_score(
+    at=["array-like"],
+    protocol=[None, StrOptions(set(PROTOCOLS))],
+    confidence_level=[None, CONFIDENCE_LEVEL],
+    output_dict=["boolean"],
+    digits=[Interval(Integral, 1, None, closed="left")],
+)
+def retrieval_report(
+    query_codes: ArrayLike,
+    database_codes: ArrayLike,
+    query_y: Any,
+    database_y: Any,
+    *,
+    k: int | None = None,
+    at: Sequence[int] = (10, 100),
+    radius: int = 2,
+    ties: Literal["expected", "index"] = "expected",
+    normalize: Literal["hits", "relevant", "min"] = "hits",
+    empty: Literal["zero", "skip", "raise"] = "zero",
+    protocol: str | None = None,
+    sample_weight: ArrayLike | None = None,
+    confidence_level: float | None = 0.95,
+    n_resamples: int = 1000,
+    random_state: Any = None,
+    exclude_self: bool = False,
+    packed: bool = False,
+    output_dict: bool = False,
+    digits: int = 3,
+) -> str | dict[str, Any]:
+    """Report on a Hamming ranking: all scores, their intervals, and the protocol.
+
+    Everything comes from one count. The scores are the mAP with the bounds that other
+    orders of tied items could give, precision, recall and NDCG at some ranks, precision
+    within a radius with the share of queries that find nothing there, mean reciprocal
+    rank and R-precision; with label indicators also the average cumulative gain and the
+    weighted mAP.
+
+    Parameters
+    ----------
+    <codes and labels>
+
+    k : int, default=None
+        How many items of the ranking count for the mAP and the weighted mAP; None for
+        all, or for what `protocol` says.
+
+    at : sequence of int, default=(10, 100)
+        Ranks of precision, recall, NDCG and average cumulative gain. Those beyond what
+        a query can retrieve are left out.
+
+    radius : int, default=2
+        Largest distance of the precision within a radius, in bits. A query that finds
+        nothing there counts 0.
+
+    <ties>
+
+    normalize : {"hits", "relevant", "min"}, default="hits"
+        What the mAP divides by, see :func:`mean_average_precision_score`.
+
+    empty : {"zero", "skip", "raise"}, default="zero"
+        What a query does that a score is not defined for: count 0, be left out of the
+        mean, or raise an error.
+
+    protocol : str, default=None
+        Official evaluation code to follow in the mAP, see
+        :func:`mean_average_precision_score`. Its order of ties and its rule for empty
+        queries hold for the other scores too.
+
+    <sample_weight>
+
+    confidence_level : float or None, default=0.95
+        Level of the intervals, which come from a bootstrap over queries; None for none.
+
+    n_resamples : int, default=1000
+        Number of bootstrap samples.
+
+    random_state : int, RandomState instance or None, default=None
+        Source of the bootstrap samples.
+
+    <exclude_self>
+
+    <packed>
+
+    output_dict : bool, default=False
+        Whether to return a dict.
+
+    digits : int, default=3
+        Decimals in the text.
+
+    Returns
+    -------
+    report : str or dict
+        The text, or a dict with "scores", a dict of dicts with "score" and, with a
+        `confidence_level`, "low" and "high", and with "protocol", a dict of the options
+        and sizes. The intervals are of the mean over queries like those given, for the
+        database as it is.
+
+    Raises
+    ------
+    <raises>
+        Or if `protocol` is given along with an option that it sets otherwise.
+
+    See Also
+    --------
+    compare_retrieval : Tests the difference between two sets of codes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklhash import LSH
+    >>> from sklhash.metrics import retrieval_report
+    >>> X, y = load_digits(return_X_y=True)
+    >>> codes = LSH(16, random_state=0).fit_transform(X)
+    >>> print(retrieval_report(
+    ...     codes[:500], codes[500:], y[:500], y[500:], at=[10], random_state=0))
+                                            score  95 % interval
+    <BLANKLINE>
+    mAP@all                                 0.358    0.342 to 0.375
+      best order of ties                    0.440    0.423 to 0.459
+      worst order of ties                   0.298    0.284 to 0.314
+    precision@10                            0.568    0.540 to 0.596
+    recall@10                               0.044    0.042 to 0.046
+    NDCG@10                                 0.580    0.552 to 0.609
+    precision within radius 2               0.565    0.535 to 0.595
+      share of queries with nothing there   0.020    0.008 to 0.034
+    mean reciprocal rank                    0.723    0.695 to 0.753
+    R-precision                             0.357    0.343 to 0.372
+    <BLANKLINE>
+    mAP over all items, divided by the relevant items found; ties in all orders
+    (expected); queries that a score is not defined for count 0.
+    500 queries, 1297 database items, 16 bits, classes.
+    Intervals: bootstrap over queries, 1000 samples.
+    """
+    relevance = count_relevance(
+        query_codes,
+        database_codes,
+        query_y,
+        database_y,
+        exclude_self=exclude_self,
+        packed=packed,
+    )
+    options = ap_options(
+        protocol, relevance.n_items, k=k, ties=ties, normalize=normalize, empty=empty
+    )
+    rows = _rows(relevance, options, _check_at(at, relevance.n_items), radius)
+    table = _evaluated(relevance, rows)
+    weights = check_weights(sample_weight, table)
+    scores = {
+        row.name: {"score": float(mean)}
+        for row, mean in zip(rows, mean_of_defined(table, weights), strict=True)
+    }
+    if confidence_level is not None:
+        low, high = confidence_intervals(
+            table,
+            weights,
+            confidence_level=confidence_level,
+            n_resamples=n_resamples,
+            generator=as_generator(random_state),
+        )
+        for name, *ends in zip(scores, low, high, strict=True):
+            scores[name].update(low=float(ends[0]), high=float(ends[1]))
+    settled = {
+        "protocol": protocol,
+        "k": options.k,
+        "ties": options.ties,
+        "normalize": options.normalize,
+        "empty": options.empty,
+        "radius": radius,
+        "n_queries": relevance.n_queries,
+        "n_database": relevance.n_database,
+        "n_bits": np.shape(query_codes)[1] * (8 if packed else 1),
+        "multilabel": relevance.multilabel,
+        "exclude_self": exclude_self,
+        "weighted": sample_weight is not None,
+        "confidence_level": confidence_level,
+        "n_resamples": None if confidence_level is None else n_resamples,
+    }
+    if output_dict:
+        return {"scores": scores, "protocol": settled}
+    labels = [row.label for row in rows]
+    return _as_text(labels, list(scores.values()), settled, relevance.n_items, digits)
+
+
+def _check_at(at: Sequence[int], n_items: int) -> list[int]:
+    ranks = np.asarray(at)
+    if ranks.ndim != 1 or ranks.dtype.kind not in "iu" or (ranks < 1).any():
+        raise ValueError(f"at must be a sequence of ranks, ints from 1 on, got {at!r}.")
+    return [int(k) for k in np.unique(ranks) if k <= n_items]
+
+
+def _rows(
+    relevance: Relevance, options: APOptions, at: list[int], radius: int
+) -> list[_Row]:
+    """List the scores of the report."""
+    top = "all" if options.k == relevance.n_items else options.k
+    ties, empty = options.ties, options.empty
+
+    def of_precisions(name: str, label: str, options: APOptions) -> _Row:
+        formula = formulas.average_precision(options)
+        ties = "index" if options.ties == "index" else "expected"
+        return _Row(name, label, formula, ties, empty, where_empty(options))
+
+    def bound(ties: str, order: str) -> _Row:
+        name, label = f"mean_average_precision_{ties}", f"  {order} order of ties"
+        return of_precisions(name, label, options._replace(ties=ties))
+
+    def at_ranks(name: str, label: str, formula: Any) -> list[_Row]:
+        return [
+            _Row(f"{name}_at_{k}", f"{label}@{k}", formula(k), ties, empty) for k in at
+        ]
+
+    graded = [
+        _Row(
+            "weighted_mean_average_precision",
+            f"weighted mAP@{top}",
+            formulas.weighted_average_precision(options),
+            ties,
+            empty,
+            where_empty(options),
+        ),
+        *at_ranks("average_cumulative_gain", "ACG", formulas.cumulative_gain),
+    ]
+    within = formulas.precision_within(radius)
+    return [
+        of_precisions("mean_average_precision", f"mAP@{top}", options),
+        bound("optimistic", "best"),
+        bound("pessimistic", "worst"),
+        *(graded if relevance.multilabel else []),
+        *at_ranks("precision", "precision", formulas.precision),
+        *at_ranks("recall", "recall", formulas.recall),
+        *at_ranks("ndcg", "NDCG", formulas.ndcg),
+        _Row(
+            f"precision_within_radius_{radius}",
+            f"precision within radius {radius}",
+            within,
+            ties,
+            "zero",
+            f"no item within radius {radius}",
+        ),
+        _Row(
+            f"empty_share_within_radius_{radius}",
+            "  share of queries with nothing there",
+            lambda ranking: np.isnan(within(ranking)).astype(float),
+            ties,
+            "zero",
+        ),
+        _Row(
+            "mean_reciprocal_rank",
+            "mean reciprocal rank",
+            formulas.reciprocal_rank(relevance.n_items),
+            ties,
+            empty,
+        ),
+        _Row("r_precision", "R-precision", formulas.r_precision(), ties, empty),
+    ]
+
+
+def _evaluated(relevance: Relevance, rows: list[_Row]) -> NDArray[np.float64]:
+    """Return the scores of the queries, (n_queries, n_rows), empty ones settled."""
+    table = np.empty((relevance.n_queries, len(rows)))
+    for ties in ("expected", "index"):
+        columns = [i for i, row in enumerate(rows) if row.ties == ties]
+        if columns:
+            wanted = [rows[i].formula for i in columns]
+            scores = evaluate(relevance, ties, relevance.n_items, *wanted)
+            table[:, columns] = np.stack(scores, axis=1)
+    for row, column in zip(rows, table.T, strict=True):
+        column[:] = fill_empty(column, row.empty, row.lacking)
+    return table
+
+
+def _as_text(
+    labels: list[str],
+    scores: list[dict[str, float]],
+    protocol: dict[str, Any],
+    n_items: int,
+    digits: int,
+) -> str:
+    width = max(map(len, labels))
+    level = protocol["confidence_level"]
+    interval = (
+        "" if level is None else f"{f'{100 * level:g} % interval':>{2 * digits + 9}}"
+    )
+    lines = [f"{'':{width}}  {'score':>{digits + 3}}{interval}", ""]
+    for label, score in zip(labels, scores, strict=True):
+        line = f"{label:{width}}  {score['score']:{digits + 3}.{digits}f}"
+        if level is not None:
+            line += f"    {score['low']:.{digits}f} to {score['high']:.{digits}f}"
+        lines.append(line)
+    return "\n".join([*lines, "", *_protocol_lines(protocol, n_items)])
+
+
+def _protocol_lines(protocol: dict[str, Any], n_items: int) -> list[str]:
+    """State how the scores were made."""
+    top = (
+        "all items" if protocol["k"] == n_items else f"the first {protocol['k']} items"
+    )
+    divisor = {
+        "hits": "the relevant items found",
+        "relevant": "all relevant items",
+        "min": "all relevant items or k",
+    }[protocol["normalize"]]
+    ties = {"expected": "in all orders (expected)", "index": "in database order"}
+    empty = {"zero": "count 0", "skip": "are left out", "raise": "are refused"}
+    labels = "label indicators" if protocol["multilabel"] else "classes"
+    name = "" if protocol["protocol"] is None else f" as in {protocol['protocol']!r}"
+    rules = (
+        f"mAP over {top}, divided by {divisor}{name}; ties {ties[protocol['ties']]}; "
+        f"queries that a score is not defined for {empty[protocol['empty']]}"
+        + ("; queries weighted" if protocol["weighted"] else "")
+        + "."
+    )
+    lines = [
+        *textwrap.wrap(rules, 80),
+        f"{protocol['n_queries']} queries, {protocol['n_database']} database items"
+        + (", each query without itself" if protocol["exclude_self"] else "")
+        + f", {protocol['n_bits']} bits, {labels}.",
+    ]
+    if protocol["confidence_level"] is not None:
+        resamples = protocol["n_resamples"]
+        lines.append(f"Intervals: bootstrap over queries, {resamples} samples.")
+    return lines
