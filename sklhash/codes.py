@@ -22,6 +22,8 @@ __all__ = ["code_statistics", "hamming_distances", "pack_codes", "unpack_codes"]
 
 BitOrder = Literal["little", "big"]
 
+_FLOAT32_COUNTS = 1 << 24  # up to which float32 counts without error
+
 
 def pack_codes(bits: ArrayLike, bitorder: BitOrder = "little") -> NDArray[np.uint8]:
     """Pack bits into bytes, eight to one.
@@ -174,42 +176,63 @@ def code_statistics(
         correlation : ndarray of shape (n_bits, n_bits)
             Pearson correlation of each pair of bits; NaN where a bit is constant, since
             the correlation with a constant is not defined.
+        unique_share : float
+            Number of different codes, divided by `n_samples`.
+        dead_bits : ndarray of shape (n_dead,), dtype=int64
+            The bits that are the same in every code, ascending.
+        duplicate_bits : list of ndarray, dtype=int64
+            Groups of two bits or more, ascending, that say the same: any two of a group
+            are equal in every code, or differ in every code, which shows in the sign of
+            their `correlation`. Dead bits are in no group.
 
     Raises
     ------
     ValueError
         If `codes` is not a matrix of codes with at least one row.
 
+    Notes
+    -----
+    Rows are read in blocks: the memory is that of a few copies of the packed codes, of
+    a few matrices of `n_bits` times `n_bits`, and of a block.
+
     Examples
     --------
     >>> from sklhash import code_statistics
-    >>> statistics = code_statistics([[0, 0, 1], [1, 1, 1], [0, 0, 1], [1, 1, 1]])
+    >>> statistics = code_statistics(
+    ...     [[0, 0, 1, 1], [1, 1, 1, 0], [0, 0, 1, 1], [1, 1, 1, 0]])
     >>> statistics.balance
-    array([0.5, 0.5, 1. ])
+    array([0.5, 0.5, 1. , 0.5])
     >>> statistics.entropy
-    array([1., 1., 0.])
+    array([1., 1., 0., 1.])
     >>> statistics.correlation[0]
-    array([ 1.,  1., nan])
+    array([ 1.,  1., nan, -1.])
+    >>> statistics.unique_share
+    0.5
+    >>> statistics.dead_bits
+    array([2])
+    >>> statistics.duplicate_bits
+    [array([0, 1, 3])]
     """
-    bits = _statistics_bits(codes, packed, n_bits)
-    n_samples, width = bits.shape
+    packed_codes, width = _statistics_codes(codes, packed, n_bits)
+    n_samples = len(packed_codes)
     if n_samples == 0:
         raise ValueError("code_statistics needs at least one code, got none.")
-    together = np.zeros((width, width))
-    for rows in gen_batches(n_samples, 1 << 16):
-        block = bits[rows].astype(np.float32)
-        together += block.T @ block
-    balance = np.diag(together) / n_samples
+    together = _ones_together(packed_codes, width)
+    ones = np.diag(together)
+    balance = ones / n_samples
     covariance = together / n_samples - np.outer(balance, balance)
     deviation = np.sqrt(balance * (1 - balance))
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = covariance / np.outer(deviation, deviation)
-    constant = deviation == 0
-    correlation[constant] = correlation[:, constant] = np.nan
+    dead = (ones == 0) | (ones == n_samples)
+    correlation[dead] = correlation[:, dead] = np.nan
     return Bunch(
         balance=balance,
         entropy=_binary_entropy(balance),
         correlation=np.clip(correlation, -1, 1),
+        unique_share=_count_unique(packed_codes) / n_samples,
+        dead_bits=np.flatnonzero(dead),
+        duplicate_bits=_duplicate_bits(together, n_samples, dead),
     )
 
 
@@ -340,19 +363,50 @@ def _check_bitorder(bitorder: str) -> None:
         raise ValueError(f"bitorder must be 'little' or 'big', got {bitorder!r}.")
 
 
-def _statistics_bits(
+def _statistics_codes(
     codes: ArrayLike, packed: bool, n_bits: int | None
-) -> NDArray[np.uint8]:
-    if not packed:
-        bits = check_bits(codes)
-        if n_bits not in (None, bits.shape[1]):
-            raise ValueError(
-                f"codes must have {n_bits} bits for n_bits={n_bits}, got "
-                f"{bits.shape[1]}."
-            )
-        return bits
-    codes = check_packed(codes, n_bits=n_bits, name="codes")
-    return np.unpackbits(codes, axis=1, count=n_bits, bitorder="little")
+) -> tuple[NDArray[np.uint8], int]:
+    """Return packed codes, and how many bits they have."""
+    if packed:
+        packed_codes = check_packed(codes, n_bits=n_bits, name="codes")
+        return packed_codes, n_bits or 8 * packed_codes.shape[1]
+    bits = check_bits(codes)
+    width = bits.shape[1]
+    if n_bits not in (None, width):
+        raise ValueError(
+            f"codes must have {n_bits} bits for n_bits={n_bits}, got {width}."
+        )
+    return np.packbits(bits, axis=1, bitorder="little"), width
+
+
+def _ones_together(packed: NDArray[np.uint8], n_bits: int) -> NDArray[np.float64]:
+    """Count the codes in which both bits of a pair are one, (n_bits, n_bits)."""
+    together = np.zeros((n_bits, n_bits))
+    height = max(1, _FLOAT32_COUNTS // n_bits)
+    for rows in gen_batches(len(packed), height):
+        bits = np.unpackbits(packed[rows], axis=1, count=n_bits, bitorder="little")
+        block = bits.astype(np.float32)
+        together += block.T @ block
+    return together
+
+
+def _count_unique(packed: NDArray[np.uint8]) -> int:
+    words = as_words(packed)
+    words = words[np.lexsort(words.T)]
+    return 1 + int((words[1:] != words[:-1]).any(axis=1).sum())
+
+
+def _duplicate_bits(
+    together: NDArray[np.float64], n_samples: int, dead: NDArray[np.bool_]
+) -> list[NDArray[np.int64]]:
+    """Group the bits that are equal or complementary in every code."""
+    ones = np.diag(together)
+    equal = (together == ones) & (together == ones[:, None])
+    complementary = (together == 0) & (ones + ones[:, None] == n_samples)
+    same = (equal | complementary) & ~dead & ~dead[:, None]
+    first = np.argmax(same, axis=1)
+    groups = (np.flatnonzero(~dead & (first == bit)) for bit in np.unique(first))
+    return [group for group in groups if len(group) > 1]
 
 
 def _binary_entropy(share: NDArray[np.float64]) -> NDArray[np.float64]:

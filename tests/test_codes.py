@@ -197,6 +197,70 @@ def test_statistics_of_packed_codes():
     assert code_statistics(pack_codes(bits), packed=True).balance.shape == (16,)
 
 
+@pytest.mark.parametrize("n_bits", WIDTHS)
+def test_the_share_of_unique_codes_is_that_of_a_set(n_bits):
+    drawn = np.random.default_rng(0).integers(40, size=60)
+    bits = random_bits(40, n_bits)[drawn]
+    n_unique = len({row.tobytes() for row in bits})
+    assert code_statistics(bits).unique_share == n_unique / 60
+    packed = code_statistics(pack_codes(bits), packed=True, n_bits=n_bits)
+    assert packed.unique_share == n_unique / 60
+
+
+def test_bits_that_never_change_are_dead():
+    bits = random_bits(50, 12)
+    assert code_statistics(bits).dead_bits.tolist() == []
+    bits[:, 3] = 1
+    bits[:, [0, 11]] = 0
+    assert code_statistics(bits).dead_bits.tolist() == [0, 3, 11]
+    assert code_statistics(pack_codes(bits), packed=True).dead_bits.tolist() == [
+        *(0, 3, 11),
+        *(12, 13, 14, 15),
+    ]
+
+
+def naive_duplicates(bits):
+    """Compare each bit with the first of each group, whichever way round."""
+    groups = []
+    for j in np.flatnonzero(bits.min(axis=0) != bits.max(axis=0)):
+        for group in groups:
+            n_equal = (bits[:, group[0]] == bits[:, j]).sum()
+            if n_equal in (0, len(bits)):
+                group.append(j)
+                break
+        else:
+            groups.append([j])
+    return [group for group in groups if len(group) > 1]
+
+
+@given(
+    hnp.arrays(
+        np.uint8, st.tuples(st.integers(1, 5), st.just(12)), elements=st.integers(0, 1)
+    )
+)
+def test_bits_that_say_the_same_are_grouped(bits):
+    found = [group.tolist() for group in code_statistics(bits).duplicate_bits]
+    assert found == naive_duplicates(bits)
+
+
+def test_a_bit_that_differs_in_one_code_of_many_is_no_duplicate():
+    bits = random_bits(20_000, 4)
+    bits[:, 1] = bits[:, 0]
+    bits[:, 3] = 1 - bits[:, 2]
+    groups = code_statistics(bits).duplicate_bits
+    assert [group.tolist() for group in groups] == [[0, 1], [2, 3]]
+    bits[-1, [1, 3]] ^= 1
+    assert code_statistics(bits).duplicate_bits == []
+
+
+def test_statistics_do_not_depend_on_the_blocks(monkeypatch):
+    bits = random_bits(500, 12)
+    expected = code_statistics(bits)
+    monkeypatch.setattr("sklhash.codes._FLOAT32_COUNTS", 100)
+    in_blocks = code_statistics(bits)
+    np.testing.assert_array_equal(in_blocks.correlation, expected.correlation)
+
+
 def test_statistics_of_bits_of_another_width_are_refused():
     with pytest.raises(ValueError, match="3 bits for n_bits=3, got 2"):
         code_statistics([[0, 1]], n_bits=3)

@@ -7,7 +7,7 @@ from numba.extending import intrinsic
 
 __all__ = ["inlined", "kernel", "popcount"]
 
-_OPTIONS = {"nogil": True, "boundscheck": False}
+_OPTIONS = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
 
 
 def kernel(function):

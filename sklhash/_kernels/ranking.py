@@ -7,12 +7,14 @@ binary relevance it is 1, and a sum of gains a number of hits.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from sklhash._kernels.counting import RUN
 from sklhash._kernels.popcount import inlined, kernel
 from sklhash._kernels.vectors import (
-    nonzero_bytes,
+    nonzero_shorts,
     trailing_zeros,
     write_distances,
     write_shared,
@@ -22,16 +24,19 @@ __all__ = [
     "HITS",
     "MINIMUM",
     "RELEVANT",
+    "Hits",
     "average_precision_bound",
-    "average_precision_of_rankings",
+    "average_precision_of_hits",
     "expected_average_precision",
     "expected_reciprocal_rank",
     "rank_by_class",
     "rank_by_shared_labels",
+    "sum_over_hits",
 ]
 
 HITS, RELEVANT, MINIMUM = 0, 1, 2
 _STRETCH = 32 * RUN  # items whose distances are held at once
+_NOTHING = 1e-20  # a probability, relative to the likeliest, that does not count
 
 
 @kernel
@@ -126,40 +131,63 @@ def expected_reciprocal_rank(totals, relevant, k, scores):
             items += n
 
 
+class Hits(NamedTuple):
+    """Where the relevant items of some queries rank, with ties in index order.
+
+    Query q has the entries from ``starts[q]`` to ``starts[q + 1]``, in order of rank.
+    """
+
+    starts: np.ndarray
+    """int64 (n_queries + 1,)"""
+
+    ranks: np.ndarray
+    """uint32 (n_hits,), from 0"""
+
+    levels: np.ndarray
+    """uint16 (n_hits,), labels shared"""
+
+
 @kernel
-def rank_by_class(codes, ids, queries, classes, own, places, ranked):
-    """Write, by rank, whether an item has the query's class; ties in index order.
+def rank_by_class(codes, ids, queries, classes, own, places, found, hits):
+    """Rank items, and write down those of the query's class.
 
     codes : Planes of as many items as there are ids
     ids : uint16 or uint32 (n,), the items' classes
     queries : uint64 (n_queries, n_words)
     classes : as ids (n_queries,)
     own : int64 (n_queries,), the item to leave out for each query, or negative
-    places : int64 (n_queries, n_distances + 1), the next rank of each distance, moved
-        on; the last one, of items left out, lies behind the ranks that count
-    ranked : uint8 or uint16 (n_queries, at least k + 1), written; rank k takes all that
-        lie behind
+    places : int64 (n_queries, n_distances + 1), the next rank at each distance, moved
+        on; the last column is for items left out
+    found : int64 (n_queries, n_distances), the next entry of hits at each distance,
+        moved on
+    hits : Hits, written
     """
     distances = np.empty(_STRETCH, np.uint16)
-    levels = np.empty(_STRETCH, np.uint16)
+    levels = np.zeros(_STRETCH, np.uint16)
+    ranks = np.empty(_STRETCH, np.uint32)
     for q in range(len(queries)):
         query = queries[q].ctypes.data
         for start in range(0, len(ids), _STRETCH):
             stop = min(start + _STRETCH, len(ids))
             _write_levels(ids[start:stop], classes[q], levels)
             _write_distances(codes, start, stop, query, distances)
-            _rank(distances, levels, start, stop, own[q], places[q], ranked[q])
+            _leave_out(own[q] - start, stop - start, distances, levels, places[q])
+            _rank(distances, stop - start, places[q], ranks)
+            _write_hits(distances, levels, ranks, stop - start, found[q], hits)
 
 
 @kernel
-def rank_by_shared_labels(codes, labels, n, queries, query_labels, own, places, ranked):
-    """Write, by rank, how many labels an item shares; else as `rank_by_class`.
+def rank_by_shared_labels(
+    codes, labels, n, queries, query_labels, own, places, found, hits
+):
+    """Rank items, and write down those that share labels; else as `rank_by_class`.
 
     labels : Planes of `n` items, as `codes`
     query_labels : uint64 (n_queries, n_label_words)
     """
     distances = np.empty(_STRETCH, np.uint16)
     levels = np.empty(_STRETCH, np.uint16)
+    ranks = np.empty(_STRETCH, np.uint32)
     for q in range(len(queries)):
         query, own_labels = queries[q].ctypes.data, query_labels[q].ctypes.data
         for start in range(0, n, _STRETCH):
@@ -174,7 +202,9 @@ def rank_by_shared_labels(codes, labels, n, queries, query_labels, own, places, 
                     labels.words,
                 )
             _write_distances(codes, start, stop, query, distances)
-            _rank(distances, levels, start, stop, own[q], places[q], ranked[q])
+            _leave_out(own[q] - start, stop - start, distances, levels, places[q])
+            _rank(distances, stop - start, places[q], ranks)
+            _write_hits(distances, levels, ranks, stop - start, found[q], hits)
 
 
 @inlined
@@ -197,42 +227,75 @@ def _write_distances(codes, start, stop, query, distances):
 
 
 @inlined
-def _rank(distances, levels, start, stop, own, places, ranked):
-    if start <= own < stop:
-        distances[own - start] = len(places) - 1
-    last = places[len(places) - 1]
-    for i in range(stop - start):
+def _leave_out(own, n, distances, levels, places):
+    if 0 <= own < n:
+        distances[own] = len(places) - 1
+        levels[own] = 0
+
+
+@inlined
+def _rank(distances, n, places, ranks):
+    for i in range(n):
         distance = np.uint64(distances[i])
         rank = places[distance]
         places[distance] = rank + 1
-        ranked[np.uint64(min(rank, last))] = levels[i]
+        ranks[i] = rank
+
+
+@inlined
+def _write_hits(distances, levels, ranks, n, found, hits):
+    for start in range(0, n, RUN):
+        mask = nonzero_shorts(levels.ctypes.data + 2 * start)
+        if start + RUN > n:
+            mask &= (np.uint64(1) << np.uint64(n - start)) - np.uint64(1)
+        while mask != 0:
+            i = start + trailing_zeros(mask)
+            mask &= mask - np.uint64(1)
+            entry = found[np.uint64(distances[i])]
+            found[np.uint64(distances[i])] = entry + 1
+            hits.ranks[entry] = ranks[i]
+            hits.levels[entry] = levels[i]
 
 
 @kernel
-def average_precision_of_rankings(is_hit, ranked, k, weighted, sums, hits):
-    """Sum the precisions at the hits among the first k, and count the hits.
+def sum_over_hits(hits, k, worth, discounts, sums):
+    """Sum what the hits among the first k are worth, discounted by their rank.
 
-    is_hit : bool (n_queries, width), width a multiple of 64
-    ranked : uint8 or uint16 (n_queries, width), the gain at each rank
-    weighted : bool, whether a hit counts its gain, or 1
+    k : int64 (n_queries,)
+    worth : float64 (n_levels,)
+    discounts : float64 (at least the largest k,), or empty for none
     sums : float64 (n_queries,), written
-    hits : int64 (n_queries,), written
     """
-    for q in range(len(ranked)):
+    for q in range(len(sums)):
+        sums[q] = 0
+        for entry in range(hits.starts[q], hits.starts[q + 1]):
+            rank = hits.ranks[entry]
+            if rank >= k[q]:
+                break
+            discount = discounts[rank] if len(discounts) > 0 else 1.0
+            sums[q] += worth[hits.levels[entry]] * discount
+
+
+@kernel
+def average_precision_of_hits(hits, all_relevant, k, normalize, weighted, scores):
+    """Average precision at k where tied items stand in index order.
+
+    all_relevant : int64 (n_queries,)
+    k, normalize : as in `expected_average_precision`
+    weighted : bool, whether a hit counts the labels it shares, or 1
+    scores : float64 (n_queries,), written
+    """
+    for q in range(len(scores)):
         found = gain = 0
         total = 0.0
-        for start in range(0, k, RUN):
-            mask = nonzero_bytes(is_hit[q].ctypes.data + start)
-            if start + RUN > k:
-                mask &= (np.uint64(1) << np.uint64(k - start)) - np.uint64(1)
-            while mask != 0:
-                rank = start + trailing_zeros(mask)
-                mask &= mask - np.uint64(1)
-                found += 1
-                gain += ranked[q, rank] if weighted else 1
-                total += gain / (rank + 1)
-        sums[q] = total
-        hits[q] = found
+        for entry in range(hits.starts[q], hits.starts[q + 1]):
+            rank = hits.ranks[entry]
+            if rank >= k:
+                break
+            found += 1
+            gain += hits.levels[entry] if weighted else 1
+            total += gain / (rank + 1)
+        scores[q] = _divided(total, found, all_relevant[q], k, normalize)
 
 
 @kernel
@@ -279,15 +342,22 @@ def _tied_precisions(n, taken, r, items, hits):
     """
     if r == 0 or taken == 0:
         return 0.0
+    inverses, places = _sums_over_places(taken, items)
     slope = (r - 1) / (n - 1) if n > 1 else 0.0
+    return r / n * ((hits + 1) * inverses + slope * places)
+
+
+@kernel
+def _sums_over_places(taken, items):
+    """Sum 1 / rank and (t - 1) / rank over the first places t of a tie."""
     if taken <= 16:
-        total = 0.0
+        inverses = places = 0.0
         for t in range(taken):
-            total += (hits + 1 + t * slope) / (items + 1 + t)
-    else:
-        constant = hits + 1 - slope * (items + 1)
-        total = slope * taken + constant * _harmonic_difference(items, items + taken)
-    return r / n * total
+            inverses += 1 / (items + 1 + t)
+            places += t / (items + 1 + t)
+        return inverses, places
+    inverses = _harmonic_difference(items, items + taken)
+    return inverses, taken - (items + 1) * inverses
 
 
 @kernel
@@ -313,34 +383,40 @@ def _expected_over_hits(n, r, tied_gain, items, hits, gain, precision_sum, k):
 
     Of the `taken` items that come from the tie a hypergeometric number h is relevant;
     given h, they are a tie of their own. The probabilities are built up from the
-    likeliest h by ratios of neighbours, which loses no digits.
+    likeliest h by ratios of neighbours, which loses no digits, until they are nothing.
     """
     taken = k - items
     mean = tied_gain / r if r > 0 else 1.0
+    inverses, places = _sums_over_places(taken, items)
     low, high = max(0, taken - (n - r)), min(taken, r)
     likeliest = min(max((taken + 1) * (r + 1) // (n + 2), low), high)
     expected = weights = 0.0
-    weight = 1.0
-    for h in range(likeliest, high + 1):
+    weight, h = 1.0, likeliest
+    while h <= high and weight > _NOTHING:
         expected += weight * _ap_given_hits(
-            taken, h, mean, items, hits, gain, precision_sum
+            h, taken, mean, inverses, places, hits, gain, precision_sum
         )
         weights += weight
         weight *= _next_over_this(h, n, r, taken)
-    weight = 1.0
-    for h in range(likeliest - 1, low - 1, -1):
+        h += 1
+    weight, h = 1.0, likeliest
+    while h > low and weight > _NOTHING:
+        h -= 1
         weight /= _next_over_this(h, n, r, taken)
         expected += weight * _ap_given_hits(
-            taken, h, mean, items, hits, gain, precision_sum
+            h, taken, mean, inverses, places, hits, gain, precision_sum
         )
         weights += weight
     return expected / weights
 
 
-@kernel
-def _ap_given_hits(taken, h, mean, items, hits, gain, precision_sum):
-    total = precision_sum + _tied_gains(taken, taken, h, h * mean, items, gain)
-    return total / (hits + h) if hits + h > 0 else 0.0
+@inlined
+def _ap_given_hits(h, taken, mean, inverses, places, hits, gain, precision_sum):
+    if hits + h == 0:
+        return 0.0
+    slope = mean * (h - 1) / (taken - 1) if h > 1 else 0.0
+    total = h / taken * ((gain + mean) * inverses + slope * places)
+    return (precision_sum + total) / (hits + h)
 
 
 @kernel

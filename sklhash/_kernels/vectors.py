@@ -27,7 +27,7 @@ __all__ = [
     "call",
     "closer",
     "distance_at",
-    "nonzero_bytes",
+    "nonzero_shorts",
     "prefetch",
     "splat",
     "trailing_zeros",
@@ -116,14 +116,14 @@ def write_distances(typing_context, codes, plane, i, query, out, words):
 
 
 @intrinsic
-def nonzero_bytes(typing_context, address):
-    """Tell which of 64 bytes are not zero, one bit a byte in a uint64."""
+def nonzero_shorts(typing_context, address):
+    """Tell which of 64 numbers of 16 bits are not zero, one bit each in a uint64."""
 
     def generate(context, builder, signature, arguments):
-        kind = ir.VectorType(ir.IntType(8), 64)
+        kind = ir.VectorType(_INT16, 64)
         pointer = builder.inttoptr(arguments[0], kind.as_pointer())
         values = builder.load(pointer)
-        values.align = 1
+        values.align = 2
         is_set = builder.icmp_unsigned("!=", values, ir.Constant(kind, None))
         return builder.bitcast(is_set, _INT64)
 

@@ -53,7 +53,7 @@ def compare_retrieval(
     confidence_level: float = 0.95,
     n_resamples: int = 9999,
     random_state: Any = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
     **kwargs: Any,
 ) -> RetrievalComparison:

@@ -38,7 +38,7 @@ def precision_recall_curve(
     empty: Literal["zero", "skip"] = "zero",
     average: Literal["macro", "micro"] | None = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Curve:
     """Precision and recall of a Hamming ranking, cut at every radius or every rank.
@@ -147,11 +147,9 @@ def _by_rank(
     weights: NDArray[np.float64],
 ) -> Curve:
     ranks = np.arange(1, k + 1)
-    all_relevant = np.concatenate(
-        [block.relevant.sum(axis=1) for block in relevance.blocks()]
-    )
+    all_relevant = np.concatenate([block.all_relevant for block in relevance.blocks()])
     if average is None:
-        blocks = [r.relevance_by_rank(k) for r in relevance.rankings(ties, k)]
+        blocks = [r.relevance_by_rank(k) for r in relevance.rankings(ties)]
         hits = np.cumsum(np.concatenate(blocks), axis=1)
         return hits / ranks, _filled(hits, all_relevant[:, None], empty), ranks
     if average == "micro":
@@ -171,8 +169,8 @@ def _summed_relevance(
     """Sum over queries the relevance at each rank, once for each row of weights."""
     summed = np.zeros((len(weights), k))
     start = 0
-    for ranking in relevance.rankings(ties, k):
-        stop = start + len(ranking.by_level)
+    for ranking in relevance.rankings(ties):
+        stop = start + len(ranking.counts)
         summed += ranking.sum_by_rank(weights[:, start:stop], k)
         start = stop
     return summed

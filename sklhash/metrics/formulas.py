@@ -7,8 +7,10 @@ that the score is not defined for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sklhash.metrics.protocols import APOptions
 from sklhash.metrics.rankings import ExpectedRanking, Numbers, Ranking
@@ -31,13 +33,11 @@ __all__ = [
 Formula = Callable[[Ranking], Numbers]
 
 
-def evaluate(
-    relevance: Relevance, ties: str, k: int, *formulas: Formula
-) -> list[Numbers]:
-    """Apply formulas to the rankings of all queries, up to rank k, in one pass."""
+def evaluate(relevance: Relevance, ties: str, *formulas: Formula) -> list[Numbers]:
+    """Apply formulas to the rankings of all queries, in one pass."""
     parts = [
         [formula(ranking) for formula in formulas]
-        for ranking in relevance.rankings(ties, k)
+        for ranking in relevance.rankings(ties)
     ]
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
@@ -109,13 +109,15 @@ def precision_within(radius: int) -> Formula:
     """Return the formula of the precision within a radius."""
 
     def formula(ranking: Ranking) -> Numbers:
-        by_level = ranking.by_level[:, :, : radius + 1]
-        return _divided(by_level[:, 1:].sum(axis=(1, 2)), by_level.sum(axis=(1, 2)))
+        within = slice(radius + 1)
+        hits = ranking.counts.relevant[:, within].sum(axis=1)
+        return _divided(hits, ranking.counts.totals[:, within].sum(axis=1))
 
     return formula
 
 
 def _where_not_empty(scores: Numbers, ranking: Ranking, options: APOptions) -> Numbers:
+    found: NDArray[Any]
     if options.empty_in == "database":
         found = ranking.all_relevant
     elif options.ties in ("optimistic", "pessimistic"):
@@ -125,7 +127,7 @@ def _where_not_empty(scores: Numbers, ranking: Ranking, options: APOptions) -> N
     return np.where(found > 0, scores, np.nan)
 
 
-def _divided(numerator: Numbers, denominator: Numbers) -> Numbers:
+def _divided(numerator: NDArray[Any], denominator: NDArray[Any]) -> Numbers:
     """Divide, NaN where the denominator is zero."""
     return np.where(
         denominator > 0, numerator / np.where(denominator > 0, denominator, 1), np.nan

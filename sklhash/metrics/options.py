@@ -36,7 +36,7 @@ _CONSTRAINTS = {
     "empty": [StrOptions({"zero", "skip", "raise"})],
     "average": [StrOptions({"macro"}), None],
     "sample_weight": ["array-like", None],
-    "exclude_self": ["boolean"],
+    "exclude_self": ["boolean", "array-like"],
     "packed": ["boolean"],
     "confidence_level": [CONFIDENCE_LEVEL],
     "n_resamples": [Interval(Integral, 1, None, closed="left")],
@@ -82,8 +82,9 @@ sample_weight : array-like of shape (n_queries,), default=None
     Weights of the queries in the mean, not negative.
 """,
     "exclude_self": """
-exclude_self : bool, default=False
-    Whether query ``i`` is database item ``i`` and is left out of its own ranking.
+exclude_self : bool or array-like of shape (n_queries,), dtype=int, default=False
+    Whether query ``i`` is database item ``i`` and is left out of its own ranking; or
+    which database item each query is.
 """,
     "packed": """
 packed : bool, default=False
@@ -176,12 +177,14 @@ def fill_empty(
             f"query {np.argmax(is_empty)}."
         )
     if is_empty.all():
-        warnings.warn(
-            f"Every query has {lacking}: do queries and database share any class? "
-            "(Folds of labels sorted by class do not, unless they are stratified.)",
-            UndefinedMetricWarning,
-            stacklevel=5,
-        )
+        hint = ""
+        if "relevant" in lacking:
+            hint = (
+                " Do queries and database share any class? (Folds of labels sorted by "
+                "class do not, unless they are stratified.)"
+            )
+        message = f"Every query has {lacking}.{hint}"
+        warnings.warn(message, UndefinedMetricWarning, stacklevel=5)
     return np.where(is_empty, 0.0, scores) if empty == "zero" else scores
 
 

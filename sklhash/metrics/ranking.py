@@ -54,7 +54,7 @@ def mean_average_precision_score(
     protocol: str | None = None,
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Any:
     r"""Mean average precision (mAP) of a Hamming ranking.
@@ -198,7 +198,7 @@ def mean_average_precision_score(
         empty=empty,
     )
     formula = formulas.average_precision(options)
-    (scores,) = evaluate(relevance, options.ties, options.k, formula)
+    (scores,) = evaluate(relevance, options.ties, formula)
     return mean_over_queries(
         scores,
         average=average,
@@ -221,7 +221,7 @@ def weighted_mean_average_precision_score(
     empty: Empty = "zero",
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Any:
     r"""Weighted mAP of a Hamming ranking: average cumulative gain at the hits.
@@ -297,7 +297,7 @@ def weighted_mean_average_precision_score(
         None, relevance.n_items, k=k, ties=ties, normalize=normalize, empty=empty
     )
     formula = formulas.weighted_average_precision(options)
-    (scores,) = evaluate(relevance, ties, options.k, formula)
+    (scores,) = evaluate(relevance, ties, formula)
     return mean_over_queries(
         scores,
         average=average,
@@ -318,7 +318,7 @@ def precision_at_k_score(
     ties: Ties = "expected",
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Any:
     r"""Share of relevant items among the first k of a Hamming ranking.
@@ -375,7 +375,7 @@ def precision_at_k_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, k, formulas.precision(k))
+    (scores,) = evaluate(relevance, ties, formulas.precision(k))
     return mean_over_queries(scores, average=average, sample_weight=sample_weight)
 
 
@@ -391,7 +391,7 @@ def recall_at_k_score(
     empty: Empty = "zero",
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Any:
     r"""Share of the relevant items that are among the first k of a Hamming ranking.
@@ -445,7 +445,7 @@ def recall_at_k_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, k, formulas.recall(k))
+    (scores,) = evaluate(relevance, ties, formulas.recall(k))
     return mean_over_queries(
         scores, average=average, sample_weight=sample_weight, empty=empty
     )
@@ -463,7 +463,7 @@ def precision_within_radius_score(
     return_empty_share: bool = False,
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Any:
     """Share of relevant items within a Hamming radius of the query (P@H<=r).
@@ -522,7 +522,7 @@ def precision_within_radius_score(
         packed=packed,
     )
     formula = formulas.precision_within(radius)
-    (scores,) = evaluate(relevance, "expected", relevance.n_items, formula)
+    (scores,) = evaluate(relevance, "expected", formula)
     score = mean_over_queries(
         scores,
         average=average,
@@ -548,7 +548,7 @@ def ndcg_at_k_score(
     empty: Empty = "zero",
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Any:
     r"""Normalised discounted cumulative gain of a Hamming ranking.
@@ -611,7 +611,7 @@ def ndcg_at_k_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, k, formulas.ndcg(k))
+    (scores,) = evaluate(relevance, ties, formulas.ndcg(k))
     return mean_over_queries(
         scores, average=average, sample_weight=sample_weight, empty=empty
     )
@@ -628,7 +628,7 @@ def average_cumulative_gain_score(
     ties: Ties = "expected",
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Any:
     """Mean number of labels that the first k items share with the query (ACG@k).
@@ -678,7 +678,7 @@ def average_cumulative_gain_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, k, formulas.cumulative_gain(k))
+    (scores,) = evaluate(relevance, ties, formulas.cumulative_gain(k))
     return mean_over_queries(scores, average=average, sample_weight=sample_weight)
 
 
@@ -694,7 +694,7 @@ def mean_reciprocal_rank_score(
     empty: Empty = "zero",
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Any:
     r"""Mean of one over the rank of the first relevant item of a Hamming ranking (MRR).
@@ -756,7 +756,7 @@ def mean_reciprocal_rank_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, k, formulas.reciprocal_rank(k))
+    (scores,) = evaluate(relevance, ties, formulas.reciprocal_rank(k))
     return mean_over_queries(
         scores, average=average, sample_weight=sample_weight, empty=empty
     )
@@ -773,7 +773,7 @@ def r_precision_score(
     empty: Empty = "zero",
     average: Average = "macro",
     sample_weight: ArrayLike | None = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
 ) -> Any:
     """Precision among as many items as a query has relevant ones.
@@ -822,7 +822,7 @@ def r_precision_score(
         exclude_self=exclude_self,
         packed=packed,
     )
-    (scores,) = evaluate(relevance, ties, relevance.n_items, formulas.r_precision())
+    (scores,) = evaluate(relevance, ties, formulas.r_precision())
     return mean_over_queries(
         scores, average=average, sample_weight=sample_weight, empty=empty
     )

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklhash.metrics.counts import Counts
+
 __all__ = ["ExpectedRanking", "IndexRanking", "Numbers", "Ranking"]
 
 Numbers = NDArray[np.float64]
@@ -21,13 +23,13 @@ class Ranking(ABC):
 
     Parameters
     ----------
-    by_level : ndarray of shape (n_queries, n_levels, n_distances), dtype=int64
-        Items by the labels they share with the query, and by distance.
+    counts : Counts
+        What lies at each distance from them.
     """
 
-    def __init__(self, by_level: NDArray[np.int64]) -> None:
-        self.by_level = by_level
-        self.all_relevant = by_level[:, 1:].sum(axis=(1, 2))
+    def __init__(self, counts: Counts) -> None:
+        self.counts = counts
+        self.all_relevant = counts.all_relevant
 
     @abstractmethod
     def hits(self, k: Any) -> Numbers:
@@ -64,31 +66,27 @@ class Ranking(ABC):
 
     def ideal_discounted_gain(self, discounts: Numbers) -> Numbers:
         """Discounted gain of the database in the best order."""
-        at_level = self.by_level[:, ::-1].sum(axis=2)
-        gains = _gains(self.by_level)[::-1]
+        at_level = self.counts.by_level[:, ::-1].sum(axis=2)
+        gains = _gains(self.counts.n_levels)[::-1]
         return _over_ties(at_level, at_level * gains, discounts)
 
 
 class ExpectedRanking(Ranking):
     """Rankings whose tied items stand in all orders at once."""
 
-    def __init__(self, by_level: NDArray[np.int64]) -> None:
-        super().__init__(by_level)
-        self._totals = by_level.sum(axis=1)
-        self._relevant = by_level[:, 1:].sum(axis=1)
-
     def hits(self, k: Any) -> Numbers:
         """Count relevant items among the first k."""
-        return self._among_first(k, self._relevant)
+        return self._among_first(k, self.counts.relevant)
 
     def gain(self, k: int) -> Numbers:
         """Sum up the labels shared with the first k items."""
-        return self._among_first(k, self._shared)
+        return self._among_first(k, self.counts.shared)
 
     def discounted_gain(self, discounts: Numbers) -> Numbers:
         """Sum up gain times discount."""
-        gains = np.einsum("l,qld->qd", _gains(self.by_level), self.by_level)
-        return _over_ties(self._totals, gains, discounts)
+        by_level = self.counts.by_level
+        gains = np.einsum("l,qld->qd", _gains(self.counts.n_levels), by_level)
+        return _over_ties(self.counts.totals, gains, discounts)
 
     def average_precision(
         self, k: int, normalize: str, *, weighted: bool = False
@@ -96,7 +94,7 @@ class ExpectedRanking(Ranking):
         """Sum the precisions, or mean gains, at the hits, and divide."""
         from sklhash._kernels.ranking import expected_average_precision
 
-        gains = self._shared if weighted else self._relevant
+        gains = self.counts.shared if weighted else self.counts.relevant
         return self._scored(
             expected_average_precision, gains, k, _divisor_code(normalize)
         )
@@ -117,19 +115,19 @@ class ExpectedRanking(Ranking):
 
     def relevance_by_rank(self, k: int) -> Numbers:
         """Return the share of relevant items in the tie of each rank."""
-        shares = self._relevant / np.maximum(self._totals, 1)
+        shares = self.counts.relevant / np.maximum(self.counts.totals, 1)
         return np.stack(
             [
                 np.repeat(share, total)[:k]
-                for share, total in zip(shares, self._totals, strict=True)
+                for share, total in zip(shares, self.counts.totals, strict=True)
             ]
         )
 
     def sum_by_rank(self, weights: Numbers, k: int) -> Numbers:
         """Sum that share over queries, as steps where ties start and end."""
-        last = np.cumsum(self._totals, axis=1)
-        first = last - self._totals
-        shares = self._relevant / np.maximum(self._totals, 1)
+        last = np.cumsum(self.counts.totals, axis=1)
+        first = last - self.counts.totals
+        shares = self.counts.relevant / np.maximum(self.counts.totals, 1)
         sums = np.empty((len(weights), k))
         for row, weight in zip(sums, weights, strict=True):
             heights = (weight[:, None] * shares).ravel()
@@ -139,22 +137,15 @@ class ExpectedRanking(Ranking):
             row[:] = np.cumsum(up - down)[:k]
         return sums
 
-    @property
-    def _shared(self) -> NDArray[np.int64]:
-        """Labels shared, summed over the items at each distance."""
-        if self.by_level.shape[1] == 2:
-            return self._relevant
-        return np.einsum("l,qld->qd", np.arange(self.by_level.shape[1]), self.by_level)
-
     def _among_first(self, k: Any, sums: NDArray[np.int64]) -> Numbers:
         """Share out what is summed over a tie to those of its items within k."""
-        before = np.cumsum(self._totals, axis=1) - self._totals
-        within = np.clip(np.reshape(k, (-1, 1)) - before, 0, self._totals)
-        return (sums * within / np.maximum(self._totals, 1)).sum(axis=1)
+        before = np.cumsum(self.counts.totals, axis=1) - self.counts.totals
+        within = np.clip(np.reshape(k, (-1, 1)) - before, 0, self.counts.totals)
+        return (sums * within / np.maximum(self.counts.totals, 1)).sum(axis=1)
 
     def _scored(self, kernel: Any, *arguments: Any) -> Numbers:
-        scores = np.empty(len(self.by_level))
-        kernel(self._totals, self._relevant, *arguments, scores)
+        scores = np.empty(len(self.counts))
+        kernel(self.counts.totals, self.counts.relevant, *arguments, scores)
         return scores
 
 
@@ -163,76 +154,80 @@ class IndexRanking(Ranking):
 
     Parameters
     ----------
-    by_level : ndarray of shape (n_queries, n_levels, n_distances), dtype=int64
+    counts : Counts
         As for :class:`Ranking`.
 
-    ranked : ndarray of shape (n_queries, width), dtype=uint8 or uint16
-        Labels shared with the item at each rank, zero behind the last rank that counts;
-        `width` is a multiple of 64.
+    hits : Hits
+        Ranks of the relevant items.
     """
 
-    def __init__(self, by_level: NDArray[np.int64], ranked: NDArray[Any]) -> None:
-        super().__init__(by_level)
-        self._ranked = ranked
-
-    @property
-    def _is_hit(self) -> NDArray[np.bool_]:
-        if self._ranked.dtype == np.uint8 and self.by_level.shape[1] == 2:
-            return self._ranked.view(np.bool_)
-        return self._ranked > 0
+    def __init__(self, counts: Counts, hits: Any) -> None:
+        super().__init__(counts)
+        self._hits = hits
 
     def hits(self, k: Any) -> Numbers:
         """Count relevant items among the first k."""
-        if np.ndim(k) == 0:
-            return np.count_nonzero(self._ranked[:, :k], axis=1)
-        return np.array(
-            [np.count_nonzero(row[:n]) for row, n in zip(self._ranked, k, strict=True)]
-        )
+        return self._summed(k, np.ones(self.counts.n_levels))
 
     def gain(self, k: int) -> Numbers:
         """Sum up the labels shared with the first k items."""
-        return self._ranked[:, :k].sum(axis=1, dtype=np.int64)
+        return self._summed(k, np.arange(self.counts.n_levels, dtype=np.float64))
 
     def discounted_gain(self, discounts: Numbers) -> Numbers:
         """Sum up gain times discount."""
-        gains = _gains(self.by_level)[self._ranked[:, : len(discounts)]]
-        return np.asarray(gains @ discounts, dtype=np.float64)
+        return self._summed(len(discounts), _gains(self.counts.n_levels), discounts)
 
     def average_precision(
         self, k: int, normalize: str, *, weighted: bool = False
     ) -> Numbers:
         """Sum the precisions, or mean gains, at the hits, and divide."""
-        from sklhash._kernels.ranking import average_precision_of_rankings
+        from sklhash._kernels.ranking import average_precision_of_hits
 
-        sums = np.empty(len(self._ranked))
-        hits = np.empty(len(self._ranked), dtype=np.int64)
-        average_precision_of_rankings(
-            self._is_hit, self._ranked, k, weighted, sums, hits
+        scores = np.empty(len(self.counts))
+        average_precision_of_hits(
+            self._hits, self.all_relevant, k, _divisor_code(normalize), weighted, scores
         )
-        divisors = {
-            "hits": hits,
-            "relevant": self.all_relevant,
-            "min": np.minimum(self.all_relevant, k),
-        }
-        return sums / np.maximum(divisors[normalize], 1)
+        return scores
 
     def reciprocal_rank(self, k: int) -> Numbers:
         """Return one over the rank of the first relevant item among k, or 0."""
-        is_hit = self._is_hit[:, :k]
-        first = is_hit.argmax(axis=1)
-        return is_hit[np.arange(len(first)), first].astype(float) / (first + 1)
+        scores = np.zeros(len(self.counts))
+        has_hit = self.all_relevant > 0
+        first = self._hits.ranks[self._hits.starts[:-1][has_hit]].astype(np.int64)
+        scores[has_hit] = np.where(first < k, 1 / (first + 1), 0)
+        return scores
 
     def relevance_by_rank(self, k: int) -> Numbers:
         """Tell whether the item at each rank is relevant, 0 or 1."""
-        return self._is_hit[:, :k].astype(np.float64)
+        relevance = np.zeros((len(self.counts), k))
+        is_counted = self._hits.ranks < k
+        rows = np.repeat(np.arange(len(self.counts)), self.all_relevant)
+        relevance[rows[is_counted], self._hits.ranks[is_counted]] = 1
+        return relevance
 
     def sum_by_rank(self, weights: Numbers, k: int) -> Numbers:
         """Sum over queries the relevance at each rank."""
-        return np.asarray(weights @ self.relevance_by_rank(k))
+        is_counted = self._hits.ranks < k
+        ranks = self._hits.ranks[is_counted]
+        return np.stack(
+            [
+                np.bincount(ranks, np.repeat(weight, self.all_relevant)[is_counted], k)
+                for weight in weights
+            ]
+        )
+
+    def _summed(self, k: Any, worth: Numbers, discounts: Numbers | None = None) -> Any:
+        from sklhash._kernels.ranking import sum_over_hits
+
+        sums = np.empty(len(self.counts))
+        k = np.broadcast_to(np.asarray(k, dtype=np.int64), sums.shape).copy()
+        discounts = np.empty(0) if discounts is None else discounts
+        sum_over_hits(self._hits, k, worth, discounts, sums)
+        return sums
 
 
-def _gains(by_level: NDArray[np.int64]) -> Numbers:
-    return np.exp2(np.arange(by_level.shape[1], dtype=np.float64)) - 1
+def _gains(n_levels: int) -> Numbers:
+    return np.exp2(np.arange(n_levels, dtype=np.float64)) - 1
 
 
 def _over_ties(

@@ -14,13 +14,14 @@ from sklearn import get_config
 from sklearn.utils import check_consistent_length, gen_batches
 
 from sklhash.codes import as_words, check_code_pair
+from sklhash.metrics.counts import Counts
 from sklhash.metrics.rankings import ExpectedRanking, IndexRanking, Ranking
 from sklhash.targets import relevance_labels
 
-__all__ = ["Counts", "Relevance", "count_relevance", "shared_counts"]
+__all__ = ["Relevance", "count_relevance", "shared_counts"]
 
 _CHUNK_BYTES = 1 << 19  # of codes that stay near the processor while queries pass
-_RANKED_BYTES = 1 << 20  # of rankings that stay there until they are scored
+_HITS_BYTES = 1 << 20  # of hits that stay there until they are scored
 _MARGIN = 64  # rows behind the last one that a compiled loop may read
 
 _shared: ContextVar[dict[Any, Any] | None] = ContextVar("_shared", default=None)
@@ -52,7 +53,7 @@ def count_relevance(
     query_y: Any,
     database_y: Any,
     *,
-    exclude_self: bool = False,
+    exclude_self: Any = False,
     packed: bool = False,
 ) -> Relevance:
     """Check codes and labels and prepare to count what is relevant at which distance.
@@ -65,8 +66,9 @@ def count_relevance(
     query_y, database_y : array-like of shape (n_samples,) or (n_samples, n_labels)
         Class labels or label indicators, of the same kind.
 
-    exclude_self : bool, default=False
-        Whether query ``i`` is database item ``i`` and is left out of its own ranking.
+    exclude_self : bool or array-like of shape (n_queries,), default=False
+        Whether query ``i`` is database item ``i`` and is left out of its own ranking,
+        or which database item each query is.
 
     packed : bool, default=False
         Whether the codes are packed.
@@ -86,9 +88,9 @@ def count_relevance(
     memory = _shared.get()
     if memory is None:
         return _prepare(*given, exclude_self, packed)
-    key = (*map(id, given), exclude_self, packed)
+    key = (*map(id, given), exclude_self is True or id(exclude_self), packed)
     if key not in memory:  # what is kept with it keeps its id
-        memory[key] = _prepare(*given, exclude_self, packed), given
+        memory[key] = _prepare(*given, exclude_self, packed), given, exclude_self
     return memory[key][0]
 
 
@@ -97,7 +99,7 @@ def _prepare(
     database_codes: Any,
     query_y: Any,
     database_y: Any,
-    exclude_self: bool,
+    exclude_self: Any,
     packed: bool,
 ) -> Relevance:
     query_codes, database_codes = check_code_pair(
@@ -109,59 +111,49 @@ def _prepare(
     query_labels, database_labels, multilabel = relevance_labels(query_y, database_y)
     check_consistent_length(query_codes, query_labels)
     check_consistent_length(database_codes, database_labels)
-    _check_sizes(len(query_codes), len(database_codes), exclude_self)
     return Relevance(
         query_codes,
         database_codes,
         query_labels,
         database_labels,
         multilabel,
-        exclude_self,
+        _own_rows(exclude_self, len(query_codes), len(database_codes)),
     )
 
 
-def _check_sizes(n_queries: int, n_database: int, exclude_self: bool) -> None:
+def _own_rows(
+    exclude_self: Any, n_queries: int, n_database: int
+) -> NDArray[np.int64] | None:
+    """Return the database item that each query is; None if it is none."""
     if n_queries == 0:
         raise ValueError("query_codes must have at least one row, got none.")
-    if exclude_self and n_queries != n_database:
+    is_given = np.ndim(exclude_self) > 0
+    if not is_given and exclude_self and n_queries != n_database:
         raise ValueError(
             "exclude_self=True leaves database row i out for query i, which needs as "
-            f"many queries as database rows, got {n_queries} and {n_database}."
+            f"many queries as database rows, got {n_queries} and {n_database}; else "
+            "give the row of each query."
         )
-    if n_database - exclude_self < 1:
+    excludes = is_given or bool(exclude_self)
+    if n_database - excludes < 1:
         raise ValueError(
             f"There is nothing to rank: database_codes has {n_database} row(s), and "
-            f"exclude_self={exclude_self}."
+            f"each query leaves {int(excludes)} out."
         )
-
-
-class Counts(NamedTuple):
-    """What lies at each distance from some queries."""
-
-    rows: slice
-    """Which queries."""
-
-    by_level: NDArray[np.int64]
-    """Items by the labels they share with the query, and by distance.
-
-    Of shape (n_queries, n_levels, n_distances). Classes share none or one.
-    """
-
-    @property
-    def totals(self) -> NDArray[np.int64]:
-        """Items at each distance, (n_queries, n_distances)."""
-        return self.by_level.sum(axis=1)
-
-    @property
-    def relevant(self) -> NDArray[np.int64]:
-        """Relevant items at each distance, (n_queries, n_distances)."""
-        return self.by_level[:, 1:].sum(axis=1)
-
-    def take(self, rows: slice) -> Counts:
-        """Return the counts of some of these queries."""
-        start = self.rows.start + rows.start
-        stop = start + rows.stop - rows.start
-        return Counts(slice(start, stop), self.by_level[rows])
+    if not is_given:
+        return np.arange(n_queries) if excludes else None
+    rows = np.asarray(exclude_self)
+    if (
+        rows.shape != (n_queries,)
+        or rows.dtype.kind not in "iu"
+        or not ((rows >= 0) & (rows < n_database)).all()
+    ):
+        raise ValueError(
+            "exclude_self must be a bool or the database row of each query, "
+            f"{n_queries} ints from 0 to {n_database - 1}, got an array of shape "
+            f"{rows.shape} and dtype {rows.dtype}."
+        )
+    return rows.astype(np.int64)
 
 
 class _Chunk(NamedTuple):
@@ -181,7 +173,8 @@ class Relevance:
     query_labels, database_labels : ndarray of shape (n_samples, n_words), dtype=uint64
         From :func:`~sklhash.targets.relevance_labels`, as is `multilabel`.
     multilabel : bool
-    exclude_self : bool
+    own_rows : ndarray of shape (n_queries,), dtype=int64, or None
+        The database item to leave out for each query.
 
     Attributes
     ----------
@@ -202,12 +195,12 @@ class Relevance:
         query_labels: NDArray[np.uint64],
         database_labels: NDArray[np.uint64],
         multilabel: bool,
-        exclude_self: bool,
+        own_rows: NDArray[np.int64] | None,
     ) -> None:
         self.multilabel = multilabel
-        self.exclude_self = exclude_self
+        self.own_rows = own_rows
         self.n_queries, self.n_database = len(query_codes), len(database_codes)
-        self.n_items = self.n_database - exclude_self
+        self.n_items = self.n_database - (own_rows is not None)
         self.n_distances = 8 * query_codes.shape[1] + 1
         self.n_levels = 2
         if multilabel:
@@ -235,13 +228,13 @@ class Relevance:
             self._all_counts = self._count(slice(0, self.n_queries))
         yield self._all_counts
 
-    def rankings(self, ties: str, k: int) -> Iterator[Ranking]:
-        """Yield what rankings up to k give, a block of queries at a time."""
+    def rankings(self, ties: str) -> Iterator[Ranking]:
+        """Yield what rankings give, a block of queries at a time."""
         for counts in self.blocks():
             if ties == "index":
-                yield from self._rank(counts, k)
+                yield from self._rank(counts)
             else:
-                yield ExpectedRanking(counts.by_level)
+                yield ExpectedRanking(counts)
 
     def _count(self, rows: slice) -> Counts:
         n_queries = rows.stop - rows.start
@@ -249,9 +242,9 @@ class Relevance:
         count = self._count_shared if self.multilabel else self._count_classes
         for chunk in self._chunks():
             count(chunk, rows, counts)
-        if self.exclude_self:
-            own = self._own_distances[rows], self._own_levels[rows]
-            counts[np.arange(n_queries), own[1], own[0]] -= 1
+        if self.own_rows is not None:
+            distances, levels = self._own_places(rows)
+            counts[np.arange(n_queries), levels, distances] -= 1
         return Counts(rows, counts)
 
     def _count_classes(self, chunk: _Chunk, rows: slice, counts: NDArray[Any]) -> None:
@@ -282,47 +275,55 @@ class Relevance:
         )
         del held, held_labels
 
-    def _rank(self, counts: Counts, k: int) -> Iterator[IndexRanking]:
-        dtype = np.uint8 if self.n_levels <= 256 else np.uint16
-        width = -(-(k + 1) // 64) * 64
-        n_bytes = _RANKED_BYTES if self._is_one_chunk else _working_bytes() // 4
-        height = max(1, n_bytes // (width * np.dtype(dtype).itemsize))
+    def _rank(self, counts: Counts) -> Iterator[IndexRanking]:
+        from sklhash._kernels.ranking import Hits
+
+        most_hits = max(1, int(counts.all_relevant.max()))
+        n_bytes = _HITS_BYTES if self._is_one_chunk else _working_bytes() // 4
+        height = max(1, n_bytes // (6 * most_hits))
         for part in gen_batches(len(counts.by_level), height):
             block = counts.take(part)
-            ranked = np.zeros((len(block.by_level), width), dtype=dtype)
-            totals = block.totals
-            places = np.full((len(totals), self.n_distances + 1), k)
+            totals, relevant = block.totals, block.relevant
+            places = np.zeros((len(totals), self.n_distances + 1), dtype=np.int64)
             places[:, :-1] = np.cumsum(totals, axis=1) - totals
+            found = np.cumsum(relevant).reshape(relevant.shape) - relevant
+            n_hits = relevant.sum()
+            hits = Hits(
+                np.append(found[:, 0], n_hits),
+                np.empty(n_hits, dtype=np.uint32),
+                np.empty(n_hits, dtype=np.uint16),
+            )
             for chunk in self._chunks():
-                self._rank_chunk(chunk, block.rows, places, ranked)
-            ranked[:, k:] = 0
-            yield IndexRanking(block.by_level, ranked)
+                self._rank_chunk(chunk, block.rows, places, found, hits)
+            yield IndexRanking(block, hits)
 
     def _rank_chunk(
         self,
         chunk: _Chunk,
         rows: slice,
         places: NDArray[np.int64],
-        ranked: NDArray[Any],
+        found: NDArray[np.int64],
+        hits: Any,
     ) -> None:
         from sklhash._kernels.ranking import rank_by_class, rank_by_shared_labels
 
         held, codes = _planes(chunk.words)
         queries, query_labels = self._queries[rows], self._query_labels[rows]
-        own = np.arange(rows.start, rows.stop) - chunk.start
-        if not self.exclude_self:
-            own[:] = -1
+        own = np.full(len(queries), -1)
+        if self.own_rows is not None:
+            own = self.own_rows[rows] - chunk.start
         if self.multilabel:
             held_labels, labels = _planes(chunk.labels)
             n = len(chunk.words)
             rank_by_shared_labels(
-                codes, labels, n, queries, query_labels, own, places, ranked
+                codes, labels, n, queries, query_labels, own, places, found, hits
             )
             del held_labels
         else:
-            ids: NDArray[Any] = chunk.labels[:, 0].astype(self._id_dtype)
-            classes = query_labels[:, 0].astype(self._id_dtype)
-            rank_by_class(codes, ids, queries, classes, own, places, ranked)
+            ids, classes = (
+                of[:, 0].astype(self._id_dtype) for of in (chunk.labels, query_labels)
+            )
+            rank_by_class(codes, ids, queries, classes, own, places, found, hits)
         del held
 
     @property
@@ -346,17 +347,17 @@ class Relevance:
     def _id_dtype(self) -> Any:
         return np.uint16 if self._n_classes <= 1 << 16 else np.uint32
 
-    @cached_property
-    def _own_distances(self) -> NDArray[np.int64]:
-        differing = self._queries ^ as_words(self._database_codes)
-        return np.bitwise_count(differing).sum(axis=1, dtype=np.int64)
-
-    @cached_property
-    def _own_levels(self) -> NDArray[np.int64]:
+    def _own_places(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the distance of queries from themselves and the labels they share."""
+        assert self.own_rows is not None
+        own = self.own_rows[rows]
+        differing = self._queries[rows] ^ as_words(self._database_codes[own])
+        distances = np.bitwise_count(differing).sum(axis=1, dtype=np.int64)
+        labels, own_labels = self._query_labels[rows], self._database_labels[own]
         if not self.multilabel:
-            return (self._query_labels == self._database_labels)[:, 0].astype(np.int64)
-        shared = self._query_labels & self._database_labels
-        return np.bitwise_count(shared).sum(axis=1, dtype=np.int64)
+            return distances, (labels == own_labels)[:, 0].astype(np.int64)
+        shared = np.bitwise_count(labels & own_labels)
+        return distances, shared.sum(axis=1, dtype=np.int64)
 
 
 def _most_labels(labels: NDArray[np.uint64]) -> int:

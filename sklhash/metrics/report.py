@@ -62,7 +62,7 @@ def retrieval_report(
     confidence_level: float | None = 0.95,
     n_resamples: int = 1000,
     random_state: Any = None,
-    exclude_self: bool = False,
+    exclude_self: bool | ArrayLike = False,
     packed: bool = False,
     output_dict: bool = False,
     digits: int = 3,
@@ -209,7 +209,7 @@ def retrieval_report(
         "n_database": relevance.n_database,
         "n_bits": np.shape(query_codes)[1] * (8 if packed else 1),
         "multilabel": relevance.multilabel,
-        "exclude_self": exclude_self,
+        "exclude_self": relevance.own_rows is not None,
         "weighted": sample_weight is not None,
         "confidence_level": confidence_level,
         "n_resamples": None if confidence_level is None else n_resamples,
@@ -271,10 +271,9 @@ def _rows(
         _Row(
             f"precision_within_radius_{radius}",
             f"precision within radius {radius}",
-            within,
+            lambda ranking: np.nan_to_num(within(ranking)),
             ties,
             "zero",
-            f"no item within radius {radius}",
         ),
         _Row(
             f"empty_share_within_radius_{radius}",
@@ -301,7 +300,7 @@ def _evaluated(relevance: Relevance, rows: list[_Row]) -> NDArray[np.float64]:
         columns = [i for i, row in enumerate(rows) if row.ties == ties]
         if columns:
             wanted = [rows[i].formula for i in columns]
-            scores = evaluate(relevance, ties, relevance.n_items, *wanted)
+            scores = evaluate(relevance, ties, *wanted)
             table[:, columns] = np.stack(scores, axis=1)
     for row, column in zip(rows, table.T, strict=True):
         column[:] = fill_empty(column, row.empty, row.lacking)

@@ -1,0 +1,1 @@
+"""What benchmarks/metrics.py is made of."""
