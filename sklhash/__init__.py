@@ -30,7 +30,9 @@ from sklhash.metrics import (
     make_retrieval_scorer,
     map_scorer,
     mean_average_precision_score,
+    retrieval_report,
 )
+from sklhash.model_selection import RetrievalShuffleSplit, query_database_split
 from sklhash.neighbors import HammingNeighbors, HashedNeighbors
 
 __version__ = "0.1.0.dev0"
@@ -55,6 +57,7 @@ __all__ = [
     "HashNet",
     "HashedNeighbors",
     "OrthoHash",
+    "RetrievalShuffleSplit",
     "SpectralHashing",
     "code_statistics",
     "hamming_distances",
@@ -62,5 +65,7 @@ __all__ = [
     "map_scorer",
     "mean_average_precision_score",
     "pack_codes",
+    "query_database_split",
+    "retrieval_report",
     "unpack_codes",
 ]

@@ -85,12 +85,8 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
 """The protocols that :func:`query_database_split` knows by name."""
 
 
-class _Default(int):
-    """A count that can be told from the same number when a caller gives it."""
-
-
 _COUNT = Interval(Integral, 1, None, closed="left")
-_N_QUERY, _N_TRAIN = _Default(100), _Default(500)
+_DEFAULTS = {"n_query_per_class": 100, "n_train_per_class": 500}
 
 
 @validate_params(
@@ -108,8 +104,8 @@ _N_QUERY, _N_TRAIN = _Default(100), _Default(500)
 )
 def query_database_split(
     y: Any,
-    n_query_per_class: int = _N_QUERY,
-    n_train_per_class: int | None = _N_TRAIN,
+    n_query_per_class: int = 100,
+    n_train_per_class: int | None = 500,
     *,
     n_query: int | None = None,
     n_train: int | None = None,
@@ -399,11 +395,10 @@ class RetrievalShuffleSplit(BaseCrossValidator):
 
 def _settle_counts(protocol: str | None, **arguments: Any) -> RetrievalProtocol:
     """Make one protocol of the arguments, or say which contradict each other."""
-    defaults = {"n_query_per_class": _N_QUERY, "n_train_per_class": _N_TRAIN}
     given = [
         f"{name}={value!r}"
         for name, value in arguments.items()
-        if value is not defaults.get(name)
+        if value != _DEFAULTS.get(name)
     ]
     if protocol is not None:
         if given:
@@ -416,7 +411,7 @@ def _settle_counts(protocol: str | None, **arguments: Any) -> RetrievalProtocol:
     if per_class and n_train is not None:
         raise ValueError(f"n_train={n_train} needs n_query, the queries in all.")
     if per_class:
-        n_query, n_train = (arguments[name] for name in defaults)
+        n_query, n_train = (arguments[name] for name in _DEFAULTS)
     elif any("per_class" in argument for argument in given):
         raise ValueError(
             f"n_query={n_query} counts rows of all classes, so {given[0]} cannot be "

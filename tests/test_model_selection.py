@@ -331,8 +331,8 @@ def test_a_label_that_is_too_rare_is_named():
     ("arguments", "message"),
     [
         (
-            {"protocol": "cifar10-II", "n_query_per_class": 100},
-            "protocol='cifar10-II' sets all counts, so n_query_per_class=100 cannot",
+            {"protocol": "cifar10-II", "n_query_per_class": 50},
+            "protocol='cifar10-II' sets all counts, so n_query_per_class=50 cannot",
         ),
         (
             {"protocol": "cifar10-I", "n_train_per_class": None},
@@ -344,8 +344,8 @@ def test_a_label_that_is_too_rare_is_named():
         ),
         ({"protocol": "coco", "n_query": 5000}, "so n_query=5000 cannot be given"),
         (
-            {"n_query": 10, "n_query_per_class": 100},
-            "n_query=10 counts rows of all classes, so n_query_per_class=100 cannot",
+            {"n_query": 10, "n_query_per_class": 50},
+            "n_query=10 counts rows of all classes, so n_query_per_class=50 cannot",
         ),
         (
             {"n_query": 10, "n_train_per_class": None},

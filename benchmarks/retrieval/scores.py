@@ -1,4 +1,4 @@
-"""Scores that the library does not have: search by cosine, and NDCG.
+"""Scores of codes, and the same scores of search by cosine, which has no codes.
 
 Relevance is the number of labels shared, 0 or 1 with classes. The gain of an item is
 2^relevance - 1, the discount of rank i is 1 / log2(1 + i), and the ideal ranking is
@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils import gen_batches
 
-from sklhash import hamming_distances, mean_average_precision_score
+from sklhash.metrics import mean_average_precision_score, ndcg_at_k_score
+from sklhash.metrics.relevance import shared_counts
 
 from .datasets import Split
 
@@ -23,14 +24,12 @@ def score_codes(
     query_codes: np.ndarray, database_codes: np.ndarray, data: Split, k: int | None
 ) -> dict[str, float]:
     """Score packed codes by mAP and, with several labels a row, NDCG; ties expected."""
-    scores = {
-        "map": mean_average_precision_score(
-            query_codes, database_codes, data.query.y, data.database.y, k=k, packed=True
-        )
-    }
-    if is_multilabel(data):
-        ndcg = ndcg_of_codes(query_codes, database_codes, data.query.y, data.database.y)
-        scores["ndcg"] = ndcg
+    retrieval = query_codes, database_codes, data.query.y, data.database.y
+    with shared_counts():
+        scores = {"map": mean_average_precision_score(*retrieval, k=k, packed=True)}
+        if is_multilabel(data):
+            n_ranks = min(NDCG_K, len(database_codes))
+            scores["ndcg"] = ndcg_at_k_score(*retrieval, k=n_ranks, packed=True)
     return scores
 
 
@@ -76,43 +75,6 @@ def average_precision(ranked: np.ndarray, k: int | None) -> np.ndarray:
     hits = np.cumsum(ranked, axis=1)
     precision = hits / np.arange(1, ranked.shape[1] + 1)
     return divide((precision * ranked).sum(axis=1), hits[:, -1])
-
-
-def ndcg_of_codes(
-    query_codes: np.ndarray,
-    database_codes: np.ndarray,
-    query_y: np.ndarray,
-    database_y: np.ndarray,
-) -> float:
-    """NDCG@100 of packed codes, the expectation over the orders of tied items."""
-    scores = []
-    for rows in gen_batches(len(query_codes), BLOCK_ROWS):
-        distances = hamming_distances(query_codes[rows], database_codes, packed=True)
-        gains = 2.0 ** shared_labels(query_y[rows], database_y) - 1
-        n_distances = 8 * database_codes.shape[1] + 1
-        dcg = expected_dcg(distances, gains, n_distances)
-        scores.append(divide(dcg, ideal_dcg(gains)))
-    return float(np.concatenate(scores).mean())
-
-
-def expected_dcg(
-    distances: np.ndarray, gains: np.ndarray, n_distances: int
-) -> np.ndarray:
-    """DCG where each rank has the mean gain of the items at its distance.
-
-    That is the expectation, since DCG is linear in the gains.
-    """
-    n_queries = len(distances)
-    cells = (distances + n_distances * np.arange(n_queries)[:, None]).ravel()
-    n_cells = n_queries * n_distances
-    counts = np.bincount(cells, minlength=n_cells).reshape(n_queries, -1)
-    sums = np.bincount(cells, gains.ravel(), minlength=n_cells).reshape(n_queries, -1)
-    discount = discounts(distances.shape[1])
-    discount_before = np.concatenate([[0], np.cumsum(discount)])
-    last = np.cumsum(counts, axis=1).clip(max=len(discount))
-    first = (np.cumsum(counts, axis=1) - counts).clip(max=len(discount))
-    discount_within = discount_before[last] - discount_before[first]
-    return (divide(sums, counts) * discount_within).sum(axis=1)
 
 
 def ideal_dcg(gains: np.ndarray) -> np.ndarray:

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from sklhash.codes import check_codes
 
-__all__ = ["Retrieval", "neighbors_of", "retrieval_of", "take_apart"]
+__all__ = [
+    "Retrieval",
+    "codes_of",
+    "neighbors_of",
+    "parts_of",
+    "retrieval_of",
+    "take_apart",
+]
 
 
 class Retrieval(NamedTuple):
@@ -33,6 +40,9 @@ class Retrieval(NamedTuple):
 
     exclude_self: bool
     """Whether query ``i`` is database item ``i`` and is to be left out for itself."""
+
+    n_bits: int
+    """Bits of a code; eight a byte if nothing tells more."""
 
 
 def retrieval_of(
@@ -68,14 +78,21 @@ def retrieval_of(
         If the estimator is neither a hasher nor a search among codes.
     """
     _, last = take_apart(estimator)
-    _check_retrieves(last)
-    if hasattr(last, "kneighbors"):
-        return _of_search(estimator, X, y, database)
-    query_codes = _encode(estimator, X)
-    if database is None:
-        return Retrieval(query_codes, query_codes, y, y, True)
-    X_database, y_database = database
-    return Retrieval(query_codes, _encode(estimator, X_database), y, y_database, False)
+    query_codes, n_bits = codes_of(estimator, X)
+    if not hasattr(last, "kneighbors"):
+        return _among(estimator, query_codes, n_bits, y, database)
+    if database is not None:
+        raise ValueError(
+            f"{type(last).__name__} searches the database it was fitted on; "
+            "database=(X, y) is for hashers."
+        )
+    database_codes, database_y = last.live_items()
+    if database_y is None:
+        raise ValueError(
+            f"This {type(last).__name__} was fitted without y, so there are no labels "
+            "to score against: fit(X, y)."
+        )
+    return Retrieval(query_codes, database_codes, y, database_y, False, n_bits)
 
 
 def neighbors_of(
@@ -87,36 +104,61 @@ def neighbors_of(
     features, so that it needs a `database` too, which is encoded anew.
     """
     _, last = take_apart(estimator)
-    _check_retrieves(last)
-    if database is None:
-        if hasattr(last, "kneighbors"):
-            raise ValueError(
-                f"{type(last).__name__} keeps codes, and the nearest neighbors of "
-                "their feature vectors are asked for: give database=(X, y)."
-            )
-        query_codes = _encode(estimator, X)
-        return Retrieval(query_codes, query_codes, X, X, True)
-    X_database = database[0]
-    codes = _encode(estimator, X), _encode(estimator, X_database)
-    return Retrieval(*codes, X, X_database, False)
-
-
-def _check_retrieves(last: Any) -> None:
-    if not hasattr(last, "pack" if hasattr(last, "kneighbors") else "transform"):
-        raise TypeError(
-            "A retrieval scorer or display is for hashers and searches among codes "
-            f"such as HammingNeighbors, got {type(last).__name__}."
+    query_codes, n_bits = codes_of(estimator, X)
+    if database is None and hasattr(last, "kneighbors"):
+        raise ValueError(
+            f"{type(last).__name__} keeps codes, and the nearest of their feature "
+            "vectors are asked for: give database=(X, y)."
         )
+    if database is not None:
+        database = database[0], database[0]
+    return _among(estimator, query_codes, n_bits, X, database)
 
 
-def _encode(estimator: Any, X: Any) -> NDArray[np.uint8]:
+def codes_of(estimator: Any, X: Any) -> tuple[NDArray[np.uint8], int]:
+    """Encode rows by a fitted hasher, a search, or a pipeline that ends in one.
+
+    Returns
+    -------
+    packed : ndarray of shape (n_samples, n_bytes), dtype=uint8
+        Packed codes.
+
+    n_bits : int
+        Number of bits of a code; eight a byte if nothing tells more.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is neither a hasher nor a search among codes.
+    """
     steps, last = take_apart(estimator)
+    searches = hasattr(last, "kneighbors")
+    if not hasattr(last, "pack" if searches else "transform"):
+        raise TypeError(
+            "Hashers and searches among codes such as HammingNeighbors have codes, got "
+            f"{type(last).__name__}."
+        )
     for step in steps:
         X = step.transform(X)
-    if hasattr(last, "kneighbors"):
-        return last.pack(X)
-    packed = bool(getattr(last, "packed", False))
-    return check_codes(np.asarray(last.transform(X)), packed=packed)
+    n_bits: Any
+    if searches:
+        packed, is_packed = last.pack(X), getattr(last, "packed", True)
+        n_bits = getattr(last, "n_features_in_", None)
+    else:
+        codes = np.asarray(last.transform(X))
+        is_packed = bool(getattr(last, "packed", False))
+        packed, n_bits = check_codes(codes, packed=is_packed), codes.shape[1]
+    if not is_packed:
+        return packed, n_bits
+    hashers = [part for part in parts_of(estimator) if hasattr(part, "n_bits_")]
+    return packed, hashers[-1].n_bits_ if hashers else 8 * packed.shape[1]
+
+
+def parts_of(estimator: Any) -> list[Any]:
+    """Return the steps of an estimator, and those of the hasher within a search."""
+    steps, last = take_apart(estimator)
+    inner = parts_of(last.hasher_) if hasattr(last, "hasher_") else []
+    return [*steps, last, *inner]
 
 
 def take_apart(estimator: Any) -> tuple[list[Any], Any]:
@@ -131,19 +173,16 @@ def take_apart(estimator: Any) -> tuple[list[Any], Any]:
     return [*before, *inner], last
 
 
-def _of_search(
-    estimator: Any, X: Any, y: Any, database: tuple[Any, Any] | None
+def _among(
+    estimator: Any,
+    query_codes: NDArray[np.uint8],
+    n_bits: int,
+    query_y: Any,
+    database: tuple[Any, Any] | None,
 ) -> Retrieval:
-    _, search = take_apart(estimator)
-    if database is not None:
-        raise ValueError(
-            f"{type(search).__name__} searches the database it was fitted on; "
-            "database=(X, y) is for hashers."
-        )
-    database_codes, database_y = search.live_items()
-    if database_y is None:
-        raise ValueError(
-            f"This {type(search).__name__} was fitted without y, so there are no "
-            "labels to score against: fit(X, y)."
-        )
-    return Retrieval(_encode(estimator, X), database_codes, y, database_y, False)
+    """Let queries search a database, or without one themselves."""
+    if database is None:
+        return Retrieval(query_codes, query_codes, query_y, query_y, True, n_bits)
+    X, y = database
+    database_codes, _ = codes_of(estimator, X)
+    return Retrieval(query_codes, database_codes, query_y, y, False, n_bits)

@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils.metadata_routing import MetadataRequest
 
-# NR from sklhash.metrics.neighbor_recall import neighbor_recall_score
+from sklhash.metrics.neighbor_recall import neighbor_recall_score
 from sklhash.metrics.ranking import (
     mean_average_precision_score,
     precision_at_k_score,
@@ -23,7 +23,7 @@ __all__ = [
     "make_retrieval_scorer",
     "map_at_1000_scorer",
     "map_scorer",
-    # NR "neighbor_recall_scorer",
+    "neighbor_recall_scorer",
     "precision_at_100_scorer",
     "precision_within_radius_2_scorer",
 ]
@@ -219,9 +219,13 @@ class RetrievalScorer(_BaseScorer):
         if self._clip_k and k is not None:
             n_items = len(retrieval.database_codes) - retrieval.exclude_self
             clipped = {"k": max(1, min(k, n_items))}
-        *arguments, exclude_self = retrieval
         options = {**self._kwargs, **clipped, **metadata}
-        return score(*arguments, exclude_self=exclude_self, packed=True, **options)
+        return score(
+            *retrieval[:4],
+            exclude_self=retrieval.exclude_self,
+            packed=True,
+            **options,
+        )
 
     def _accept_sample_weight(self) -> bool:
         scores = self._score_func
@@ -258,5 +262,5 @@ precision_at_100_scorer = make_retrieval_scorer(
 precision_within_radius_2_scorer = make_retrieval_scorer(precision_within_radius_score)
 """Share of relevant items within two bits; a query that finds nothing counts 0."""
 
-# NR neighbor_recall_scorer = make_retrieval_scorer(neighbor_recall_score, clip_k=True)
-# NR """Share of the ten nearest feature vectors among the first 100 items; no labels."""
+neighbor_recall_scorer = make_retrieval_scorer(neighbor_recall_score, clip_k=True)
+"""Share of the ten nearest feature vectors among the first 100 items; no labels."""

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from sklhash.codes import code_statistics
-from sklhash.metrics.plots.encoding import codes_of, name_of
+from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import OTHER, RELEVANT, import_pyplot
+from sklhash.metrics.retrieval import codes_of
 
 __all__ = ["BitStatisticsDisplay"]
 

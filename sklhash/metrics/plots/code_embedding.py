@@ -10,9 +10,10 @@ from scipy import sparse
 from sklearn.utils import check_consistent_length
 
 from sklhash.codes import check_codes
-from sklhash.metrics.plots.encoding import codes_of, name_of
+from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.nearest import nearest_codes
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot, series_style
+from sklhash.metrics.retrieval import codes_of
 from sklhash.targets import encode_targets
 
 __all__ = ["CodeEmbeddingDisplay"]

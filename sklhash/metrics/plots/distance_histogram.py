@@ -6,9 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing
 
-from sklhash.metrics.plots.encoding import codes_of, name_of
+from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import (
     OTHER,
     RELEVANT,
@@ -150,7 +149,7 @@ class DistanceHistogramDisplay:
             *retrieval[:4],
             exclude_self=retrieval.exclude_self,
             packed=True,
-            n_bits=codes_of(estimator, _safe_indexing(X, [0]))[1],
+            n_bits=retrieval.n_bits,
             name=name_of(estimator) if name is None else name,
             ax=ax,
             **kwargs,

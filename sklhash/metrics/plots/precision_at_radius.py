@@ -8,10 +8,9 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import _safe_indexing
 
-from sklhash.metrics.plots.encoding import codes_of, name_of
 from sklhash.metrics.plots.lines import draw_line
+from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot
 from sklhash.metrics.plots.widths import width_of
 from sklhash.metrics.ranking import precision_within_radius_score
@@ -161,7 +160,7 @@ class PrecisionAtRadiusDisplay:
         estimators = estimator if isinstance(estimator, list | tuple) else [estimator]
         if len(estimators) == 0:
             raise ValueError("estimator must be at least one estimator, got none.")
-        retrievals = (retrieval_of(each, X, y, database) for each in estimators)
+        retrievals = [retrieval_of(each, X, y, database) for each in estimators]
         scores = [
             precision_within_radius_score(
                 *retrieval[:4],
@@ -174,9 +173,8 @@ class PrecisionAtRadiusDisplay:
             )
             for retrieval in retrievals
         ]
-        one_row = _safe_indexing(X, [0])
         display = cls(
-            np.array([codes_of(each, one_row)[1] for each in estimators]),
+            np.array([retrieval.n_bits for retrieval in retrievals]),
             *np.transpose(scores),
             radius=radius,
             name=name_of(estimators[0]) if name is None else name,

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 from numpy.typing import ArrayLike
 
 from sklhash.metrics.curves import precision_recall_curve
-from sklhash.metrics.plots.encoding import name_of
 from sklhash.metrics.plots.lines import draw_line
+from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot
 from sklhash.metrics.ranking import mean_average_precision_score
 from sklhash.metrics.relevance import shared_counts

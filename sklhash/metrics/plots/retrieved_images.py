@@ -12,9 +12,9 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _num_samples
 
 from sklhash.codes import check_code_pair
-from sklhash.metrics.plots.encoding import name_of
 from sklhash.metrics.plots.image_grid import LINE, ImageGrid, frame_style, sign_of
 from sklhash.metrics.plots.images import check_one_each, take_images
+from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.nearest import nearest_codes
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot
 from sklhash.metrics.retrieval import retrieval_of, take_apart

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklhash.metrics.plots.encoding import name_of, parts_of
+from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import import_pyplot, series_style
+from sklhash.metrics.retrieval import parts_of
 
 __all__ = ["TrainingCurveDisplay"]
 

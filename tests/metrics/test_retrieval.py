@@ -9,7 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklhash import LSH, HammingNeighbors, HashedNeighbors, pack_codes
-from sklhash.metrics.plots.encoding import codes_of, name_of
+from sklhash.metrics.plots.naming import name_of
+from sklhash.metrics.retrieval import codes_of
 
 X, Y = load_iris(return_X_y=True)
 LSH_12 = LSH(12, random_state=0)
