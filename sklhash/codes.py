@@ -15,8 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn import get_config
 from sklearn.utils import Bunch, gen_batches
+
+from sklhash._memory import working_bytes
 
 __all__ = ["code_statistics", "hamming_distances", "pack_codes", "unpack_codes"]
 
@@ -140,7 +141,7 @@ def hamming_distances(
     A, B = as_words(A), as_words(B)
     distances = np.zeros((len(A), len(B)), dtype=np.int32)
     bytes_a_row = max(1, 9 * len(B))
-    rows = max(1, int(get_config()["working_memory"] * 2**20) // bytes_a_row)
+    rows = max(1, working_bytes() // bytes_a_row)
     for block in gen_batches(max(1, len(A)), rows):
         for a, b in zip(A[block].T, B.T, strict=True):
             distances[block] += np.bitwise_count(a[:, None] ^ b)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn import get_config
 from sklearn.utils import column_or_1d, gen_batches
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
+from sklhash._memory import working_bytes
 from sklhash.codes import as_words, numbers_of
 
 __all__ = ["Targets", "encode_targets", "relevance_labels"]
@@ -285,7 +285,7 @@ def _refuse_missing(y: NDArray[Any]) -> None:
 
 def _label_words(y: sparse.csr_array) -> NDArray[np.uint64]:
     n_rows, n_labels = y.shape
-    block_rows = int(get_config()["working_memory"] * 2**20) // (5 * n_labels)
+    block_rows = working_bytes() // (5 * n_labels)
     blocks = [
         np.packbits(y[rows].toarray() > 0, axis=1, bitorder="little")
         for rows in gen_batches(max(1, n_rows), max(1, block_rows))

@@ -48,6 +48,23 @@ def test_the_user_guides_examples_run(page):
     assert names["search"].score(queries, names["y_query"]) > 0.95
 
 
+def test_the_guide_to_scores_runs():
+    guide = (README.parent / "docs" / "user_guide" / "metrics.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    names = {}
+    exec("\n".join(code), names)
+    drawn = [len(axes.lines) for axes in names["axes"].flat]
+    names["plt"].close("all")
+    assert drawn == [3, 3, 6, 0]
+    assert names["comparison"].p_value < 0.01
+
+
+def test_the_guide_to_scores_names_every_public_one():
+    guide = (README.parent / "docs" / "user_guide" / "metrics.md").read_text()
+    for name in sklhash.metrics.__all__:
+        assert f"`{name}`" in guide
+
+
 def test_the_user_guide_tells_of_every_hasher():
     guide = (README.parent / "docs" / "user_guide" / "hashers.md").read_text()
     for hasher in HASHERS:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import permutation_test
-from sklearn import get_config
 
+from sklhash._memory import working_bytes
 from sklhash.metrics.bootstrap import as_generator, confidence_intervals
 from sklhash.metrics.options import retrieval_score
 from sklhash.metrics.ranking import mean_average_precision_score
@@ -179,7 +179,7 @@ def _p_value(
     differences: NDArray[np.float64], n_resamples: int, generator: np.random.Generator
 ) -> float:
     """Test whether differences are as likely to have the other sign."""
-    n_bytes = get_config()["working_memory"] * 2**20
+    n_bytes = working_bytes()
     test = permutation_test(
         (differences,),
         np.mean,

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import get_config
-from sklearn.neighbors import VALID_METRICS, NearestNeighbors
 from sklearn.utils import check_array, gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
+from sklhash._memory import working_bytes
 from sklhash.codes import as_words, check_code_pair
 from sklhash.metrics import formulas
 from sklhash.metrics.counts import Counts
@@ -28,13 +27,12 @@ from sklhash.metrics.relevance import Relevance, count_relevance
 __all__ = ["neighbor_recall_score"]
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
-_METRICS = set(VALID_METRICS["brute"]) - {"precomputed", "mahalanobis", "seuclidean"}
 
 
 @retrieval_score(
     k=[_POSITIVE],
     n_neighbors=[_POSITIVE],
-    metric=[StrOptions(_METRICS), callable],
+    metric=[str, callable],
 )
 def neighbor_recall_score(
     query_codes: ArrayLike,
@@ -167,11 +165,7 @@ def neighbor_recall_score(
         )
     k = check_k(k, items.n_items)
     weights = check_weights(sample_weight, query_codes)
-    search = NearestNeighbors(
-        n_neighbors=n_neighbors + (items.own_rows is not None),
-        algorithm="brute",
-        metric=metric,
-    ).fit(database_X)
+    search = _fit_search(database_X, n_neighbors + (items.own_rows is not None), metric)
     queries, database = as_words(query_codes), as_words(database_codes)
     scores = np.empty(items.n_queries)
     for block in _blocks(items, n_neighbors * queries.shape[1]):
@@ -205,18 +199,28 @@ def _check_vectors(X: Any, n_codes: int, name: str) -> Any:
     return X
 
 
+def _fit_search(X: Any, n_neighbors: int, metric: Any) -> Any:
+    from sklearn.neighbors import VALID_METRICS, NearestNeighbors
+
+    known = set(VALID_METRICS["brute"]) - {"precomputed", "mahalanobis", "seuclidean"}
+    if isinstance(metric, str) and metric not in known:
+        raise ValueError(
+            f"metric must be a function or one of {sorted(known)}, got {metric!r}."
+        )
+    search = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute", metric=metric)
+    return search.fit(X)
+
+
 def _blocks(items: Relevance, n_words: int) -> Iterator[Counts]:
     """Yield counts of as many queries as may gather so many words each."""
     bytes_a_query = 8 * (6 * n_words + 4 * items.n_distances)
-    n_bytes = int(get_config()["working_memory"] * 2**20) // 2
+    n_bytes = working_bytes() // 2
     for counts in items.blocks():
         for rows in gen_batches(len(counts), max(1, n_bytes // bytes_a_query)):
             yield counts.take(rows)
 
 
-def _nearest(
-    search: NearestNeighbors, X: Any, own: NDArray[np.int64] | None
-) -> NDArray[np.int64]:
+def _nearest(search: Any, X: Any, own: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """Find the nearest vectors, each query's own left out."""
     found = search.kneighbors(X, return_distance=False)
     if own is None:

@@ -192,10 +192,7 @@ def check_weights(sample_weight: Any, scores: NDArray[Any]) -> NDArray[np.float6
     """Return the weights of the queries, ones if there are none."""
     if sample_weight is None:
         return np.ones(len(scores))
-    weights = _check_sample_weight(sample_weight, scores, ensure_non_negative=True)
-    if not weights.any():
-        raise ValueError("sample_weight must not be zero for every query.")
-    return weights
+    return _check_sample_weight(sample_weight, scores, ensure_non_negative=True)
 
 
 def mean_of_defined(scores: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import get_config
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import StrOptions
 
+from sklhash._memory import working_bytes
 from sklhash.metrics.options import mean_over_queries, retrieval_score
 
 __all__ = ["quantization_error_score"]
@@ -102,7 +102,7 @@ def quantization_error_score(
     """
     values = check_array(X, dtype=[np.float64, np.float32], input_name="X")
     error = _euclidean if metric == "euclidean" else _cosine
-    n_bytes = int(get_config()["working_memory"] * 2**20)
+    n_bytes = working_bytes()
     height = max(1, n_bytes // (32 * values.shape[1]))
     errors = [
         error(np.abs(values[rows], dtype=np.float64))

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import get_config
 from sklearn.utils import check_consistent_length, gen_batches
 
+from sklhash._memory import working_bytes
 from sklhash.codes import as_words, check_code_pair
 from sklhash.metrics.counts import Counts
 from sklhash.metrics.rankings import ExpectedRanking, IndexRanking, Ranking
@@ -219,7 +219,7 @@ class Relevance:
         If that is all of them, they are counted once and kept.
         """
         bytes_a_query = 8 * self.n_distances * (self.n_levels + 4)
-        height = max(1, _working_bytes() // (2 * bytes_a_query))
+        height = max(1, working_bytes() // (2 * bytes_a_query))
         if height < self.n_queries:
             for rows in gen_batches(self.n_queries, height):
                 yield self._count(rows)
@@ -279,7 +279,7 @@ class Relevance:
         from sklhash._kernels.ranking import Hits
 
         most_hits = max(1, int(counts.all_relevant.max()))
-        n_bytes = _HITS_BYTES if self._is_one_chunk else _working_bytes() // 4
+        n_bytes = _HITS_BYTES if self._is_one_chunk else working_bytes() // 4
         height = max(1, n_bytes // (6 * most_hits))
         for part in gen_batches(len(counts.by_level), height):
             block = counts.take(part)
@@ -372,7 +372,3 @@ def _planes(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], Any]:
     planes[:, : len(words)] = words.T
     n_words = words.shape[1]
     return planes, Planes(planes.ctypes.data, planes.strides[0], (0,) * n_words)
-
-
-def _working_bytes() -> int:
-    return int(get_config()["working_memory"] * 2**20)

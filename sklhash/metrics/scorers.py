@@ -262,5 +262,7 @@ precision_at_100_scorer = make_retrieval_scorer(
 precision_within_radius_2_scorer = make_retrieval_scorer(precision_within_radius_score)
 """Share of relevant items within two bits; a query that finds nothing counts 0."""
 
-neighbor_recall_scorer = make_retrieval_scorer(neighbor_recall_score, clip_k=True)
+neighbor_recall_scorer = make_retrieval_scorer(
+    neighbor_recall_score, clip_k=True, k=100
+)
 """Share of the ten nearest feature vectors among the first 100 items; no labels."""

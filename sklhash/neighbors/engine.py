@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from sklhash._memory import working_bytes
 from sklhash.neighbors.search import (
     Counts,
     Distances,
@@ -18,7 +19,6 @@ from sklhash.neighbors.search import (
     nearest_by_index,
     nearest_codes,
     scan_cost,
-    working_memory,
 )
 from sklhash.neighbors.table import CodeTable, Selection
 
@@ -163,7 +163,7 @@ def _index_may_pay(table: CodeTable, selection: Selection, radius: int) -> bool:
         return False
     plan = _plan(table, radius)
     quicker = _GAIN * plan.cost < scan_cost(selection)
-    return quicker and plan.n_bytes <= working_memory()
+    return quicker and plan.n_bytes <= working_bytes()
 
 
 def _index(table: CodeTable, radius: int) -> MultiIndex:
@@ -176,15 +176,15 @@ def _index(table: CodeTable, radius: int) -> MultiIndex:
         if later < _LITTLE + index.cost(radius):
             return index
     n_bytes = _plan(table, radius).n_bytes
-    if n_bytes > working_memory():
+    if n_bytes > working_bytes():
         raise ValueError(
             f"algorithm='multi_index' takes {n_bytes >> 20} MiB for these codes, more "
-            f"than scikit-learn's working_memory, {working_memory() >> 20} MiB: raise "
+            f"than scikit-learn's working_memory, {working_bytes() >> 20} MiB: raise "
             "that with sklearn.set_config, or search by 'auto' or 'brute'."
         )
-    if n_bytes * (len(table.indexes) + 1) > working_memory():
+    if n_bytes * (len(table.indexes) + 1) > working_bytes():
         table.indexes.clear()
-    index = MultiIndex(table.words(), table.n_bits, radius, working_memory())
+    index = MultiIndex(table.words(), table.n_bits, radius, working_bytes())
     table.indexes[radius] = index
     return index
 
@@ -195,4 +195,4 @@ def _plan(table: CodeTable, radius: int) -> IndexPlan:
 
     step = 1 << max(0, table.n_stored.bit_length() - 4)  # for plans to be used again
     n_codes = -(-table.n_stored // step) * step
-    return plan_index(n_codes, table.n_bits, radius, working_memory())
+    return plan_index(n_codes, table.n_bits, radius, working_bytes())

@@ -11,7 +11,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn import get_config
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import (
@@ -24,6 +23,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklhash._fitting import unchanged_on_failure
+from sklhash._memory import working_bytes
 from sklhash.codes import pack_codes, unpack_codes
 from sklhash.metrics.scorers import map_scorer
 from sklhash.neighbors.hamming import HammingNeighbors
@@ -431,7 +431,7 @@ class HashedNeighbors(BaseEstimator):
         query_labels, labels, multilabel = relevance_labels(y, search.y_)
         precisions = np.empty(len(query_labels))
         bytes_a_query = 8 * search.n_live_ * (4 + labels.shape[1])
-        height = max(1, int(get_config()["working_memory"] * 2**20) // bytes_a_query)
+        height = max(1, working_bytes() // bytes_a_query)
         X = X.tocsr() if sparse.issparse(X) else X
         for rows in gen_batches(len(query_labels), height):
             ranking = self._ranking(search, _safe_indexing(X, rows))
@@ -536,7 +536,7 @@ class HashedNeighbors(BaseEstimator):
         """Return packed codes, made from real-valued ones a block of rows at a time."""
         check_is_fitted(self)
         n_rows, n_bits = _num_samples(X), self._probe_values.shape[1]
-        height = max(1, int(get_config()["working_memory"] * 2**20) // (8 * n_bits))
+        height = max(1, working_bytes() // (8 * n_bits))
         if n_rows <= height:
             return pack_codes(self._values(X) > 0)
         X = X.tocsr() if sparse.issparse(X) else X
@@ -603,7 +603,7 @@ class HashedNeighbors(BaseEstimator):
         """Return the distance of each pair of a query and a row."""
         distance = DISTANCES[self.metric_]
         distances = np.empty(len(rows))
-        budget = min(_SMALL, int(get_config()["working_memory"] * 2**20))
+        budget = min(_SMALL, working_bytes())
         height = max(1, budget // (3 * queries.bytes_a_row))
         for start in range(0, len(rows), height):
             pairs = slice(start, start + height)

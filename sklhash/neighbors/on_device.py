@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn import get_config
 from torch import Tensor
+
+from sklhash._memory import working_bytes
 
 __all__ = ["DeviceCodes", "check_device"]
 
@@ -201,7 +202,7 @@ class DeviceCodes:
 
     def _block_shape(self, n_queries: int, k: int) -> tuple[int, int]:
         """Return how many queries and database rows fit the working memory at once."""
-        memory = int(get_config()["working_memory"] * 2**20)
+        memory = working_bytes()
         row = 6 * self.n_bits + 32
         query = row + 64 * k
         n_queries = max(1, min(n_queries, _MAX_QUERIES, memory // 2 // query))

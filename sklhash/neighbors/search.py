@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from sklearn import get_config
 from sklearn.utils import gen_even_slices
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklhash._kernels.hits import DISTANCE_BITS, PLACE, PLACE_BITS
+from sklhash._memory import working_bytes
 from sklhash.neighbors.table import PADDING, Selection
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = [
     "nearest_by_index",
     "nearest_codes",
     "scan_cost",
-    "working_memory",
 ]
 
 Words = NDArray[np.uint64]
@@ -174,7 +173,7 @@ def codes_within(
         What was found, a group of queries after another.
     """
     n_threads = effective_n_jobs(n_jobs)
-    memory = working_memory() // n_threads
+    memory = working_bytes() // n_threads
     find = _finder(selection, radius, index)
     size = _GROUP if index is None else _INDEX_GROUP
 
@@ -203,7 +202,7 @@ def count_within(
     counts : ndarray of shape (n_queries,)
     """
     n_threads = effective_n_jobs(n_jobs)
-    memory = working_memory() // n_threads
+    memory = working_bytes() // n_threads
     find = _finder(selection, radius, index)
 
     def search(rows: slice) -> Counts:
@@ -229,7 +228,7 @@ def _k_for_each(
     distances = np.empty((n_queries, k), dtype=np.int32)
     places = np.empty((n_queries, k), dtype=np.int64)
     n_threads = effective_n_jobs(n_jobs)
-    memory = working_memory() // n_threads
+    memory = working_bytes() // n_threads
     _in_threads(
         lambda rows: search(rows, memory, distances, places), n_queries, n_threads
     )
@@ -443,11 +442,6 @@ def _block(n_words: int) -> int:
 
 def _slices(start: int, stop: int, size: int) -> Iterator[slice]:
     return (slice(i, min(i + size, stop)) for i in range(start, stop, size))
-
-
-def working_memory() -> int:
-    """Bytes that a search may use besides codes and results."""
-    return int(get_config()["working_memory"] * 2**20)
 
 
 def scan_cost(selection: Selection) -> float:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import get_config
 from sklearn.utils import gen_batches
 
+from sklhash._memory import working_bytes
 from sklhash.codes import hamming_distances
 
 __all__ = ["nearest_codes"]
@@ -42,7 +42,7 @@ def nearest_codes(
     distances = np.empty((n_queries, k), dtype=np.int32)
     indices = np.empty((n_queries, k), dtype=np.int64)
     beyond = 8 * database_codes.shape[1] + 1
-    memory = int(get_config()["working_memory"] * 2**20)
+    memory = working_bytes()
     height = max(1, memory // (_BYTES_A_PAIR * n_database))
     for rows in gen_batches(n_queries, height):
         found = hamming_distances(query_codes[rows], database_codes, packed=True)
