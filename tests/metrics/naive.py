@@ -25,10 +25,8 @@ def random_retrieval(
             y = (rng.random((n, n_labels)) < 0.1 + 0.5 * centres[y]).astype(int)
         return codes.astype(np.uint8), y
 
-    (query_codes, query_y), (database_codes, database_y) = (
-        items(n_queries),
-        items(n_database),
-    )
+    query_codes, query_y = items(n_queries)
+    database_codes, database_y = items(n_database)
     return query_codes, database_codes, query_y, database_y
 
 
@@ -85,10 +83,6 @@ def average_precision(ranking, k, normalize="hits", *, weighted=False):
         "min": np.minimum(k, hits.sum(axis=-1)),
     }[normalize]
     return _divided((means * hits)[..., :k].sum(axis=-1), divisor)
-
-
-def weighted_average_precision(ranking, k, normalize="hits"):
-    return average_precision(ranking, k, normalize, weighted=True)
 
 
 def _divided(numerator, divisor):

@@ -11,8 +11,6 @@ from sklhash._kernels.ranking import _tied_precisions
 from sklhash.metrics import mean_average_precision_score
 from tests.metrics.naive import random_retrieval
 
-NORMALIZERS = ["hits", "relevant", "min"]
-
 # Distances [0, 1, 1, 1, 2, 2] and relevance [0, 1, 1, 0, 1, 0] from one query.
 CARD_QUERY, CARD_QUERY_Y = np.zeros((1, 4)), [1]
 CARD_DATABASE = np.array(
@@ -49,14 +47,14 @@ def test_values_worked_out_by_hand(k, normalize, expected):
 
 
 @pytest.mark.parametrize(
-    ("k", "expected"), [("hits", 0.75), ("min", 0.30), ("relevant", 0.15)]
+    ("normalize", "expected"), [("hits", 0.75), ("min", 0.30), ("relevant", 0.15)]
 )
-def test_the_three_divisors(k, expected):
+def test_the_three_divisors(normalize, expected):
     """Top five [1, 0, 0, 1, 0], ten relevant items in all."""
     database = np.tril(np.ones((13, 13), dtype=int), -1)
     database_y = [1, 0, 0, 1, 0] + [1] * 8
     score = mean_average_precision_score(
-        np.zeros((1, 13)), database, [1], database_y, k=5, normalize=k
+        np.zeros((1, 13)), database, [1], database_y, k=5, normalize=normalize
     )
     assert score == pytest.approx(expected)
 

@@ -131,7 +131,7 @@ def small_retrievals(draw):
 
 @queries_may_be_empty
 @every_score
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=small_retrievals())
 def test_expected_ties_are_the_mean_over_all_orders(name, data):
     rankings = [
@@ -145,7 +145,7 @@ def test_expected_ties_are_the_mean_over_all_orders(name, data):
 
 
 @queries_may_be_empty
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=small_retrievals())
 def test_index_ties_are_a_stable_sort(data):
     assert_as_defined(data, ks=range(1, len(data[1]) + 1), ties="index")
@@ -154,7 +154,7 @@ def test_index_ties_are_a_stable_sort(data):
 @queries_may_be_empty
 @pytest.mark.parametrize(("ties", "bound"), [("optimistic", max), ("pessimistic", min)])
 @pytest.mark.parametrize("normalize", NORMALIZERS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=small_retrievals())
 def test_the_bounds_are_those_over_all_orders(normalize, ties, bound, data):
     pairs = judged(*data)
@@ -223,7 +223,7 @@ def test_expected_ties_are_the_mean_over_shuffles(n_labels):
 @queries_may_be_empty
 @both_ties
 @both_kinds
-@pytest.mark.parametrize("n_bits", [1, 8, 12, 64, 100, 128, 200, 256, 1100])
+@pytest.mark.parametrize("n_bits", [8, 12, 64, 100, 128, 200, 256, 1100])
 def test_codes_of_any_width(ties, n_labels, n_bits):
     data = random_retrieval(3, 300, n_bits, n_labels=n_labels)
     assert_as_defined(data, ks=[1, 37, 300], ties=ties)
@@ -415,14 +415,14 @@ def without_own_row(codes, y, row):
 @every_score
 @both_ties
 @both_kinds
-@pytest.mark.parametrize("k", [1, 30, 59])
+@pytest.mark.parametrize("k", [1, 29])
 def test_exclude_self_is_a_database_without_the_row(name, ties, n_labels, k):
-    codes, _, y, _ = random_retrieval(60, 1, n_labels=n_labels)
+    codes, _, y, _ = random_retrieval(30, 1, n_labels=n_labels)
     score = partial(SCORES[name].ours, k=k, ties=ties)
-    by_hand = [score(*without_own_row(codes, y, row)) for row in range(60)]
+    by_hand = [score(*without_own_row(codes, y, row)) for row in range(30)]
     each = score(codes, codes, y, y, exclude_self=True, average=None)
     np.testing.assert_allclose(each, by_hand, rtol=1e-12)
-    rows = np.array([7, 3, 59, 7])
+    rows = np.array([7, 3, 29, 7])
     each = score(codes[rows], codes, y[rows], y, exclude_self=rows, average=None)
     np.testing.assert_allclose(each, np.take(by_hand, rows), rtol=1e-12)
 
@@ -524,7 +524,7 @@ def test_two_classes_may_be_bool():
 @both_kinds
 @pytest.mark.parametrize("n_bits", [12, 1100])
 def test_working_memory_changes_nothing(ties, n_labels, n_bits):
-    data = random_retrieval(3, 4200, n_bits, n_labels=n_labels)
+    data = random_retrieval(2, 4200, n_bits, n_labels=n_labels)
     for name in SCORES:
         score = partial(SCORES[name].ours, *data, k=300, ties=ties, average=None)
         whole = score()
