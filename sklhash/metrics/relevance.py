@@ -29,15 +29,38 @@ _shared: ContextVar[dict[Any, Any] | None] = ContextVar("_shared", default=None)
 
 @contextmanager
 def shared_counts(memory: dict[Any, Any] | None = None) -> Iterator[dict[Any, Any]]:
-    """Count only once what several scores are computed from.
+    """Count only once what several retrieval scores are computed from.
 
-    In this context, :func:`count_relevance` gives for the same objects the same
-    result, which keeps its counts. They must not change meanwhile.
+    A count costs nearly all of the time of a score. Within this context, scores that
+    are given the same objects (the arrays themselves, not equal ones) share it. The
+    arrays must not change meanwhile, and are kept until the end.
 
     Parameters
     ----------
     memory : dict, default=None
         What an earlier context yielded, to go on with.
+
+    Yields
+    ------
+    memory : dict
+        What is kept.
+
+    See Also
+    --------
+    retrieval_report : All scores from one count.
+
+    Examples
+    --------
+    >>> from sklhash.metrics import (
+    ...     precision_at_k_score, recall_at_k_score, shared_counts)
+    >>> database, y = [[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 1, 1]], [1, 2, 1, 2]
+    >>> retrieval = [[0, 0, 0]], database, [1], y
+    >>> with shared_counts():
+    ...     scores = [
+    ...         score(*retrieval, k=1)
+    ...         for score in (precision_at_k_score, recall_at_k_score)]
+    >>> scores
+    [1.0, 0.5]
     """
     memory = {} if memory is None else memory
     token = _shared.set(memory)
