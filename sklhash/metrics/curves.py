@@ -8,17 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import StrOptions
 
-from sklhash.metrics.options import (
-    check_k,
-    check_weights,
-    mean_of_defined,
-    retrieval_score,
-)
-from sklhash.metrics.relevance import Relevance, count_relevance
+from sklhash.metrics.options import check_k, check_weights, retrieval_score
+from sklhash.metrics.rankings import Numbers, Ranking
+from sklhash.metrics.relevance import count_relevance
 
 __all__ = ["precision_recall_curve"]
 
-Curve = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
+Points = NDArray[np.int64]
+Curves = tuple[Numbers, Numbers]
+Sums = tuple[Any, Any, Any, Any]
 
 
 @retrieval_score(
@@ -40,7 +38,7 @@ def precision_recall_curve(
     sample_weight: ArrayLike | None = None,
     exclude_self: bool | ArrayLike = False,
     packed: bool = False,
-) -> Curve:
+) -> tuple[Numbers, Numbers, Points]:
     """Precision and recall of a Hamming ranking, cut at every radius or every rank.
 
     Parameters
@@ -108,77 +106,83 @@ def precision_recall_curve(
     )
     weights = check_weights(sample_weight, np.empty(relevance.n_queries))
     if by == "radius":
-        n_bits = np.shape(query_codes)[1] * (8 if packed else 1)
-        return _by_radius(relevance, n_bits, empty, average, weights)
-    k = check_k(k, relevance.n_items)
-    return _by_rank(relevance, ties, k, empty, average, weights)
-
-
-def _by_radius(
-    relevance: Relevance,
-    n_bits: int,
-    empty: str,
-    average: str | None,
-    weights: NDArray[np.float64],
-) -> Curve:
-    items = np.concatenate([block.totals for block in relevance.blocks()])
-    hits = np.concatenate([block.relevant for block in relevance.blocks()])
-    items, hits = (
-        np.cumsum(counts, axis=1)[:, : n_bits + 1] for counts in (items, hits)
-    )
-    if average == "micro":
-        items, hits = weights[None] @ items, weights[None] @ hits
-        weights = np.ones(1)
-    precision = _filled(hits, items, empty)
-    recall = _filled(hits, hits[:, -1:], empty)
-    if average is not None:
-        precision, recall = (
-            mean_of_defined(curve, weights) for curve in (precision, recall)
-        )
-    return precision, recall, np.arange(n_bits + 1)
-
-
-def _by_rank(
-    relevance: Relevance,
-    ties: str,
-    k: int,
-    empty: str,
-    average: str | None,
-    weights: NDArray[np.float64],
-) -> Curve:
-    ranks = np.arange(1, k + 1)
-    all_relevant = np.concatenate([block.all_relevant for block in relevance.blocks()])
-    if average is None:
-        blocks = [r.relevance_by_rank(k) for r in relevance.rankings(ties)]
-        hits = np.cumsum(np.concatenate(blocks), axis=1)
-        return hits / ranks, _filled(hits, all_relevant[:, None], empty), ranks
-    if average == "micro":
-        for_recall = weights / (weights @ all_relevant or np.nan)
+        points = np.arange(np.shape(query_codes)[1] * (8 if packed else 1) + 1)
+        rankings = relevance.rankings("expected")
+        curves, summed = _curves_by_radius, _sums_by_radius
     else:
-        counted = weights * (all_relevant > 0)
-        total = counted.sum() if empty == "skip" else weights.sum()
-        for_recall = counted / np.maximum(all_relevant, 1) / (total or np.nan)
-    both = np.stack([weights / weights.sum(), for_recall])
-    hits = np.cumsum(_summed_relevance(relevance, ties, k, both), axis=1)
-    return hits[0] / ranks, hits[1], ranks
+        points = np.arange(1, check_k(k, relevance.n_items) + 1)
+        rankings = relevance.rankings(ties)
+        curves, summed = _curves_by_rank, _sums_by_rank
+    if average is None:
+        blocks = [curves(ranking, points, empty) for ranking in rankings]
+        precision, recall = (
+            np.concatenate(block) for block in zip(*blocks, strict=True)
+        )
+        return precision, recall, points
+    sums, stop = np.zeros((4, len(points))), 0
+    for ranking in rankings:
+        start, stop = stop, stop + len(ranking.counts)
+        parts = summed(ranking, points, weights[start:stop], average, empty)
+        sums += np.stack(np.broadcast_arrays(*parts, points)[:4])
+    precision = _divided(sums[0], sums[1], empty)
+    recall = _divided(sums[2], sums[3], empty)
+    return precision, recall, points
 
 
-def _summed_relevance(
-    relevance: Relevance, ties: str, k: int, weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Sum over queries the relevance at each rank, once for each row of weights."""
-    summed = np.zeros((len(weights), k))
-    start = 0
-    for ranking in relevance.rankings(ties):
-        stop = start + len(ranking.counts)
-        summed += ranking.sum_by_rank(weights[:, start:stop], k)
-        start = stop
-    return summed
+def _curves_by_radius(ranking: Ranking, points: Points, empty: str) -> Curves:
+    """Return precision and recall of queries, (n_queries, n_radii)."""
+    items, hits = _cumulated(ranking, points)
+    return _divided(hits, items, empty), _divided(hits, hits[:, -1:], empty)
 
 
-def _filled(
-    numerator: NDArray[Any], denominator: NDArray[Any], empty: str
-) -> NDArray[np.float64]:
+def _sums_by_radius(
+    ranking: Ranking, points: Points, weights: Numbers, average: str, empty: str
+) -> Sums:
+    """Sum over queries precision and its divisor, recall and its divisor."""
+    items, hits = _cumulated(ranking, points)
+    found = hits[:, -1:]
+    if average == "micro":
+        return weights @ hits, weights @ items, weights @ hits, weights @ found
+    return (
+        weights @ _divided(hits, items, "zero"),
+        _weight_in_mean(items, weights, empty),
+        weights @ _divided(hits, found, "zero"),
+        _weight_in_mean(found, weights, empty),
+    )
+
+
+def _curves_by_rank(ranking: Ranking, points: Points, empty: str) -> Curves:
+    """Return precision and recall of queries, (n_queries, n_ranks)."""
+    hits = np.cumsum(ranking.relevance_by_rank(len(points)), axis=1)
+    return hits / points, _divided(hits, ranking.all_relevant[:, None], empty)
+
+
+def _sums_by_rank(
+    ranking: Ranking, points: Points, weights: Numbers, average: str, empty: str
+) -> Sums:
+    """Sum over queries precision and its divisor, recall and its divisor."""
+    found = ranking.all_relevant
+    both = np.stack([weights, weights / np.maximum(found, 1)])
+    hits, recall = np.cumsum(ranking.sum_by_rank(both, len(points)), axis=1)
+    if average == "micro":
+        return hits, weights.sum() * points, hits, weights @ found
+    in_recall = _weight_in_mean(found, weights, empty)
+    return hits / points, weights.sum(), recall, in_recall
+
+
+def _cumulated(ranking: Ranking, points: Points) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Count items and relevant items within each radius."""
+    items = np.cumsum(ranking.counts.totals, axis=1)
+    hits = np.cumsum(ranking.counts.relevant, axis=1)
+    return items[:, : len(points)], hits[:, : len(points)]
+
+
+def _weight_in_mean(divisor: NDArray[Any], weights: Numbers, empty: str) -> Any:
+    return weights @ (divisor > 0) if empty == "skip" else weights.sum()
+
+
+def _divided(numerator: NDArray[Any], denominator: NDArray[Any], empty: str) -> Numbers:
     """Divide; where the denominator is zero, 0 or NaN as `empty` says."""
-    nothing = 0.0 if empty == "zero" else np.nan
-    return np.where(denominator > 0, numerator / np.maximum(denominator, 1), nothing)
+    is_defined = denominator > 0
+    quotient = numerator / np.where(is_defined, denominator, 1)
+    return np.where(is_defined, quotient, 0.0 if empty == "zero" else np.nan)

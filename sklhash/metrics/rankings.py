@@ -41,7 +41,10 @@ class Ranking(ABC):
 
     @abstractmethod
     def discounted_gain(self, discounts: Numbers) -> Numbers:
-        """Sum up ``2**shared - 1`` times discount, over as many ranks as have one."""
+        """Sum up ``2**shared - 1`` times discount, over as many ranks as have one.
+
+        The gains are scaled, as those of `ideal_discounted_gain` are.
+        """
 
     @abstractmethod
     def average_precision(
@@ -227,7 +230,9 @@ class IndexRanking(Ranking):
 
 
 def _gains(n_levels: int) -> Numbers:
-    return np.exp2(np.arange(n_levels, dtype=np.float64)) - 1
+    """Return ``2**shared - 1``, scaled so that no number of labels overflows."""
+    levels = np.arange(n_levels, dtype=np.float64)
+    return np.exp2(levels - n_levels) - np.exp2(-float(n_levels))
 
 
 def _over_ties(

@@ -22,6 +22,8 @@ __all__ = ["Relevance", "count_relevance", "shared_counts"]
 
 _CHUNK_BYTES = 1 << 19  # of codes that stay near the processor while queries pass
 _HITS_BYTES = 1 << 20  # of hits that stay there until they are scored
+_MOST_BYTES = 8 * 999  # of a code that compiled loops are made for
+_MOST_LEVELS = 1 << 16  # of relevance that they tell apart
 _MARGIN = 64  # rows behind the last one that a compiled loop may read
 
 _shared: ContextVar[dict[Any, Any] | None] = ContextVar("_shared", default=None)
@@ -131,6 +133,11 @@ def _prepare(
         packed=packed,
         names=("query_codes", "database_codes"),
     )
+    if query_codes.shape[1] > _MOST_BYTES:
+        raise ValueError(
+            f"Codes may have up to {8 * _MOST_BYTES} bits, got query_codes of "
+            f"{8 * query_codes.shape[1]}."
+        )
     query_labels, database_labels, multilabel = relevance_labels(query_y, database_y)
     check_consistent_length(query_codes, query_labels)
     check_consistent_length(database_codes, database_labels)
@@ -231,6 +238,11 @@ class Relevance:
                 _most_labels(query_labels), _most_labels(database_labels)
             )
             self.n_levels = max(2, self.n_levels)
+            if self.n_levels > _MOST_LEVELS:
+                raise ValueError(
+                    f"Rows may share up to {_MOST_LEVELS - 1} labels, got rows of "
+                    f"query_y and database_y with {self.n_levels - 1}."
+                )
         self._queries = as_words(query_codes)
         self._database_codes = database_codes
         self._query_labels, self._database_labels = query_labels, database_labels

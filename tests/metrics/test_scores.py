@@ -641,3 +641,23 @@ def test_precision_within_a_radius_leaves_the_query_out(n_labels):
 def test_a_radius_that_cannot_be_is_refused(radius):
     with pytest.raises(ValueError, match="'radius' parameter"):
         precision_within_radius_score(*random_retrieval(5, 40), radius=radius)
+
+
+def test_a_thousand_shared_labels_overflow_nothing():
+    many = np.ones((1, 1100), dtype=int)
+    database_y = np.vstack([many, 0 * many])
+    score = ndcg_at_k_score([[0]], [[1], [0]], many, database_y, ties="index")
+    assert score == pytest.approx(1 / np.log2(3))
+
+
+@pytest.mark.parametrize(
+    ("bits", "labels", "message"),
+    [
+        (1, 66_000, "Rows may share up to 65535 labels, got rows .* with 66000"),
+        (64_000, 2, "Codes may have up to 63936 bits, got query_codes of 64000"),
+    ],
+)
+def test_more_than_compiled_loops_tell_apart_is_refused(bits, labels, message):
+    codes, y = np.zeros((1, bits), dtype=np.uint8), np.ones((1, labels), dtype=int)
+    with pytest.raises(ValueError, match=message):
+        average_cumulative_gain_score(codes, codes, y, y)
