@@ -231,6 +231,8 @@ def _as_indicator(y: Any) -> sparse.csr_array:
             "A two-dimensional y must be a label indicator of zeros and ones, without "
             f"NaN or None, got {culprit!r}."
         )
+    if y.shape[1] == 0:
+        raise ValueError("A label indicator must have at least one column, got none.")
     y = sparse.csr_array(y, dtype=np.float32)
     y.eliminate_zeros()
     return y

@@ -28,6 +28,7 @@ _MOST_WORDS_IN_PAIRS = 2  # of wider codes there are too many pairs of distances
 class Planes(NamedTuple):
     """Codes or labels of rows, word-planar; 64 more rows can be read behind them."""
 
+    memory: np.ndarray  # uint64 (n_words, at least 64 more than rows)
     address: int
     plane: int  # bytes from a word of a row to the next
     words: tuple[int, ...]

@@ -1,5 +1,6 @@
 """Retrieval metrics, scorers and plots that state how they treat ties."""
 
+from sklhash.codes import code_statistics
 from sklhash.metrics.comparison import compare_retrieval
 from sklhash.metrics.curves import precision_recall_curve
 from sklhash.metrics.neighbor_recall import neighbor_recall_score
@@ -46,6 +47,7 @@ __all__ = [
     "RetrievedImagesDisplay",
     "TrainingCurveDisplay",
     "average_cumulative_gain_score",
+    "code_statistics",
     "compare_retrieval",
     "make_retrieval_scorer",
     "map_at_1000_scorer",

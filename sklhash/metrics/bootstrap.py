@@ -37,7 +37,8 @@ def confidence_intervals(
     Returns
     -------
     intervals : ndarray of shape (2, n_scores)
-        The lower ends and the upper ends.
+        The lower ends and the upper ends, over the samples that hold a query that the
+        score is defined for; NaN if none does.
     """
     n_queries = len(scores)
     means = np.empty((n_resamples, scores.shape[1]))
@@ -46,9 +47,10 @@ def confidence_intervals(
         times = np.stack([np.bincount(rows, minlength=n_queries) for rows in drawn])
         means[part] = mean_of_defined(scores, times * weights)
     tail = (1 - confidence_level) / 2
-    defined = ~np.isnan(means).any(axis=0)
+    defined = ~np.isnan(means).all(axis=0)
     intervals = np.full((2, scores.shape[1]), np.nan)
-    intervals[:, defined] = np.quantile(means[:, defined], [tail, 1 - tail], axis=0)
+    ends = np.nanquantile(means[:, defined], [tail, 1 - tail], axis=0)
+    intervals[:, defined] = ends
     return intervals
 
 

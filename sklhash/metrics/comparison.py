@@ -107,7 +107,8 @@ def compare_retrieval(
     Raises
     ------
     ValueError
-        If codes are not a pair, no query has both scores, or as `score` does.
+        If codes are not a pair, fewer than two queries have both scores, options in
+        `kwargs` are for means of queries, or as `score` does.
 
     Notes
     -----
@@ -134,6 +135,9 @@ def compare_retrieval(
     >>> comparison.p_value < 0.01
     True
     """
+    settled = {"average", "sample_weight", "return_empty_share"} & set(kwargs)
+    if settled:
+        raise ValueError(f"{sorted(settled)} cannot be given: queries are compared.")
     labels = query_y, database_y
     options = {"exclude_self": exclude_self, "packed": packed, **kwargs}
     pair = np.stack(
@@ -143,8 +147,11 @@ def compare_retrieval(
         ]
     )
     pair = pair[:, ~np.isnan(pair).any(axis=0)]
-    if pair.size == 0:
-        raise ValueError("There is no query that both scores are defined for.")
+    if pair.shape[1] < 2:
+        raise ValueError(
+            "A comparison needs at least two queries that both scores are defined for, "
+            f"got {pair.shape[1]}."
+        )
     score_a, score_b = pair.mean(axis=1)
     differences = pair[1] - pair[0]
     generator = as_generator(random_state)

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklhash.metrics.options import check_k, check_weights, retrieval_score
 from sklhash.metrics.rankings import Numbers, Ranking
 from sklhash.metrics.relevance import count_relevance
+from sklhash.metrics.widths import width_of
 
 __all__ = ["precision_recall_curve"]
 
@@ -38,6 +39,7 @@ def precision_recall_curve(
     sample_weight: ArrayLike | None = None,
     exclude_self: bool | ArrayLike = False,
     packed: bool = False,
+    n_bits: int | None = None,
 ) -> tuple[Numbers, Numbers, Points]:
     """Precision and recall of a Hamming ranking, cut at every radius or every rank.
 
@@ -72,13 +74,14 @@ def precision_recall_curve(
 
     <packed>
 
+    <n_bits>
+
     Returns
     -------
     precision : ndarray of shape (n_points,) or (n_queries, n_points), dtype=float64
     recall : ndarray of the same shape, dtype=float64
     points : ndarray of shape (n_points,), dtype=int64
-        The radii, in bits, or the ranks. Packed codes have radii up to 8 times their
-        bytes.
+        The radii, in bits, or the ranks.
 
     Raises
     ------
@@ -106,7 +109,8 @@ def precision_recall_curve(
     )
     weights = check_weights(sample_weight, np.empty(relevance.n_queries))
     if by == "radius":
-        points = np.arange(np.shape(query_codes)[1] * (8 if packed else 1) + 1)
+        n_bits = width_of(query_codes, packed=packed, n_bits=n_bits, name="query_codes")
+        points = np.arange(n_bits + 1)
         rankings = relevance.rankings("expected")
         curves, summed = _curves_by_radius, _sums_by_radius
     else:
@@ -164,6 +168,7 @@ def _sums_by_rank(
     found = ranking.all_relevant
     both = np.stack([weights, weights / np.maximum(found, 1)])
     hits, recall = np.cumsum(ranking.sum_by_rank(both, len(points)), axis=1)
+    recall = np.minimum(recall, both[1] @ found)  # which rounding may exceed
     if average == "micro":
         return hits, weights.sum() * points, hits, weights @ found
     in_recall = _weight_in_mean(found, weights, empty)

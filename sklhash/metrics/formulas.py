@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklhash.metrics.protocols import APOptions
+from sklhash.metrics.protocols import BOUNDS, APOptions
 from sklhash.metrics.rankings import ExpectedRanking, Numbers, Ranking
 from sklhash.metrics.relevance import Relevance
 
@@ -33,13 +33,20 @@ __all__ = [
 Formula = Callable[[Ranking], Numbers]
 
 
-def evaluate(relevance: Relevance, ties: str, *formulas: Formula) -> list[Numbers]:
-    """Apply formulas to the rankings of all queries, in one pass."""
-    parts = [
-        [formula(ranking) for formula in formulas]
-        for ranking in relevance.rankings(ties)
-    ]
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+def evaluate(relevance: Relevance, *wanted: tuple[str, Formula]) -> list[Numbers]:
+    """Apply formulas to the rankings of all queries, in one pass.
+
+    With each formula comes the order of ties that it is for.
+    """
+    orders = dict.fromkeys(ties for ties, _ in wanted)
+    scores: list[list[Numbers]] = [[] for _ in wanted]
+    for counts in relevance.blocks():
+        for order in orders:
+            for ranking in relevance.rankings_of(counts, order):
+                for (ties, formula), parts in zip(wanted, scores, strict=True):
+                    if ties == order:
+                        parts.append(formula(ranking))
+    return [np.concatenate(parts) for parts in scores]
 
 
 def average_precision(options: APOptions) -> Formula:
@@ -47,7 +54,7 @@ def average_precision(options: APOptions) -> Formula:
 
     def formula(ranking: Ranking) -> Numbers:
         arguments = options.k, options.normalize
-        if options.ties in ("optimistic", "pessimistic"):
+        if options.ties in BOUNDS:
             assert isinstance(ranking, ExpectedRanking)
             highest = options.ties == "optimistic"
             scores = ranking.average_precision_bound(*arguments, highest)
@@ -120,7 +127,7 @@ def _where_not_empty(scores: Numbers, ranking: Ranking, options: APOptions) -> N
     found: NDArray[Any]
     if options.empty_in == "database":
         found = ranking.all_relevant
-    elif options.ties in ("optimistic", "pessimistic"):
+    elif options.ties in BOUNDS:
         found = ranking.hits(options.k)
     else:
         found = scores  # zero only without a hit

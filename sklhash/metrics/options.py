@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
     "CONFIDENCE_LEVEL",
+    "NO_RELEVANT",
     "check_k",
     "check_weights",
     "fill_empty",
@@ -26,6 +27,11 @@ __all__ = [
 
 Score = TypeVar("Score", bound=Callable[..., Any])
 
+NO_RELEVANT = "no relevant item in the database"
+_HINT = (
+    " Do queries and database share any class? (Folds of labels sorted by class do "
+    "not, unless they are stratified.)"
+)
 CONFIDENCE_LEVEL = Interval(Real, 0, 1, closed="neither")
 
 _CONSTRAINTS = {
@@ -38,6 +44,7 @@ _CONSTRAINTS = {
     "sample_weight": ["array-like", None],
     "exclude_self": ["boolean", "array-like"],
     "packed": ["boolean"],
+    "n_bits": [None, Interval(Integral, 1, None, closed="left")],
     "confidence_level": [CONFIDENCE_LEVEL],
     "n_resamples": [Interval(Integral, 1, None, closed="left")],
     "random_state": ["random_state"],
@@ -89,6 +96,10 @@ exclude_self : bool or array-like of shape (n_queries,), dtype=int, default=Fals
     "packed": """
 packed : bool, default=False
     Whether the codes are packed.
+""",
+    "n_bits": """
+n_bits : int, default=None
+    Number of bits of packed codes; None is eight a byte.
 """,
     "returns": """
 score : float or ndarray of shape (n_queries,), dtype=float64
@@ -146,7 +157,7 @@ def mean_over_queries(
     average: str | None,
     sample_weight: Any = None,
     empty: str = "zero",
-    lacking: str = "no relevant item in the database",
+    lacking: str = NO_RELEVANT,
 ) -> Any:
     """Average over queries, those that are NaN as `empty` says.
 
@@ -177,12 +188,7 @@ def fill_empty(
             f"query {np.argmax(is_empty)}."
         )
     if is_empty.all():
-        hint = ""
-        if "relevant" in lacking:
-            hint = (
-                " Do queries and database share any class? (Folds of labels sorted by "
-                "class do not, unless they are stratified.)"
-            )
+        hint = _HINT if lacking == NO_RELEVANT else ""
         message = f"Every query has {lacking}.{hint}"
         warnings.warn(message, UndefinedMetricWarning, stacklevel=5)
     return np.where(is_empty, 0.0, scores) if empty == "zero" else scores

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sklhash.metrics.options import check_k
+from sklhash.metrics.options import NO_RELEVANT, check_k
 
-__all__ = ["PROTOCOLS", "APOptions", "Protocol", "ap_options", "where_empty"]
+__all__ = [
+    "BOUNDS",
+    "PROTOCOLS",
+    "APOptions",
+    "Protocol",
+    "ap_options",
+    "has_bounds",
+    "where_empty",
+]
+
+BOUNDS = ("optimistic", "pessimistic")
 
 _DEFAULTS = {"ties": "expected", "normalize": "hits", "empty": "zero"}
 
@@ -42,6 +52,8 @@ PROTOCOLS = {
     "ninh": Protocol(normalize="min"),
     "nsh": Protocol(k=1000),
     "orthohash": Protocol(),
+    "swuxyj": Protocol(drops_last=True),
+    "treezzz": Protocol(drops_last=True),
 }
 
 
@@ -96,8 +108,14 @@ def ap_options(
     )
 
 
-def where_empty(options: APOptions) -> str:
+def has_bounds(options: APOptions, n_items: int) -> bool:
+    """Tell whether no order of ties changes which queries are left out."""
+    depends = options.empty == "skip" and options.empty_in == "top"
+    return not depends or options.k == n_items
+
+
+def where_empty(options: APOptions, n_items: int) -> str:
     """Say what a query has that an average precision is not defined for."""
-    if options.empty_in == "top":
+    if options.empty_in == "top" and options.k < n_items:
         return f"no relevant item among the first {options.k}"
-    return "no relevant item in the database"
+    return NO_RELEVANT

@@ -119,6 +119,8 @@ def _euclidean(magnitudes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _cosine(magnitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+    largest = magnitudes.max(axis=1, keepdims=True)  # whose square may overflow
+    magnitudes = magnitudes / np.where(largest > 0, largest, 1)
     norms = np.linalg.norm(magnitudes, axis=1) * np.sqrt(magnitudes.shape[1])
     sums = magnitudes.sum(axis=1)
     cosines = np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0)

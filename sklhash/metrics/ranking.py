@@ -16,7 +16,13 @@ from sklhash.metrics.options import (
     mean_over_queries,
     retrieval_score,
 )
-from sklhash.metrics.protocols import PROTOCOLS, ap_options, where_empty
+from sklhash.metrics.protocols import (
+    BOUNDS,
+    PROTOCOLS,
+    ap_options,
+    has_bounds,
+    where_empty,
+)
 from sklhash.metrics.relevance import count_relevance
 
 __all__ = [
@@ -76,7 +82,9 @@ def mean_average_precision_score(
         "expected" is the exact expectation over all orders of the items at equal
         distance, which does not change when the database is shuffled; "index" takes
         such items in database order, as a stable argsort does. "optimistic" and
-        "pessimistic" are the highest and the lowest score that any order gives.
+        "pessimistic" are the highest and the lowest score that any order gives; there
+        are none of a mean with ``empty="skip"`` and a `k`, where the order decides
+        which queries are left out.
 
     normalize : {"hits", "relevant", "min"}, default="hits"
         What the sum of precisions is divided by: the relevant items found among the
@@ -87,11 +95,13 @@ def mean_average_precision_score(
         What a query whose divisor is zero does: count 0, be left out of the mean, or
         raise an error. With ``normalize="hits"`` that is a query without a relevant
         item among the first `k` (unless ties are in index order: in no order of the
-        tied items), else one without a relevant item in the database.
+        tied items; an order without one counts 0), else one without a relevant item in
+        the database.
 
     protocol : str, default=None
         Compute as an official evaluation code does: ties, divisor, what a query without
-        a hit counts, and `k` if none is given. See the Notes.
+        a hit counts, and `k` if none is given. See the Notes. Options at their default
+        give way to it.
 
     <average>
 
@@ -147,16 +157,19 @@ def mean_average_precision_score(
     "dsdh"          index    hits      is left out                  all
     "dpsh"          index    hits      counts 0                     all but the farthest
     "cibhash"       index    hits      counts 0                     all but the farthest
+    "swuxyj"        index    hits      counts 0                     all but the farthest
+    "treezzz"       index    hits      counts 0                     all but the farthest
     "nsh"           index    hits      counts 0                     1000
     "ninh"          index    min       counts 0                     all
     "dsrh"          expected hits      is left out                  all
     =============== ======== ========= ============================ ====================
 
-    "dpsh" and "cibhash" leave the farthest item out because their codes write
-    ``[0:-1]`` for all. "hashnet" is the PyTorch code, "deephash" that of
-    thulab/DeepHash, "ninh" the divisor of a Caffe copy. The k of "nsh" is reported, not
-    read in its code, whose rules are taken to be CIBHash's; DSRH averages over random
-    orders of ties.
+    Four leave the farthest item out because their codes write ``[0:-1]`` for all.
+    "hashnet" is the PyTorch code, "deephash" that of thulab/DeepHash, "swuxyj" and
+    "treezzz" are collections of methods, "ninh" is the divisor of a Caffe copy. The k
+    of "nsh" is reported, not read in its code, whose rules are taken to be CIBHash's.
+    What "dsdh" leaves out with a `k` is not known. DSRH averages over random orders of
+    ties, and leaves out queries without a label.
 
     References
     ----------
@@ -197,14 +210,19 @@ def mean_average_precision_score(
         normalize=normalize,
         empty=empty,
     )
+    if average and ties in BOUNDS and not has_bounds(options, relevance.n_items):
+        raise ValueError(
+            f"ties={ties!r} is no bound of a mean that leaves queries out, since the "
+            f'order of ties decides which: empty="skip" wants k=None, got k={k}.'
+        )
     formula = formulas.average_precision(options)
-    (scores,) = evaluate(relevance, options.ties, formula)
+    (scores,) = evaluate(relevance, (options.ties, formula))
     return mean_over_queries(
         scores,
         average=average,
         sample_weight=sample_weight,
         empty=options.empty,
-        lacking=where_empty(options),
+        lacking=where_empty(options, relevance.n_items),
     )
 
 
@@ -297,13 +315,13 @@ def weighted_mean_average_precision_score(
         None, relevance.n_items, k=k, ties=ties, normalize=normalize, empty=empty
     )
     formula = formulas.weighted_average_precision(options)
-    (scores,) = evaluate(relevance, ties, formula)
+    (scores,) = evaluate(relevance, (ties, formula))
     return mean_over_queries(
         scores,
         average=average,
         sample_weight=sample_weight,
         empty=empty,
-        lacking=where_empty(options),
+        lacking=where_empty(options, relevance.n_items),
     )
 
 
@@ -375,7 +393,7 @@ def precision_at_k_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, formulas.precision(k))
+    (scores,) = evaluate(relevance, (ties, formulas.precision(k)))
     return mean_over_queries(scores, average=average, sample_weight=sample_weight)
 
 
@@ -445,7 +463,7 @@ def recall_at_k_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, formulas.recall(k))
+    (scores,) = evaluate(relevance, (ties, formulas.recall(k)))
     return mean_over_queries(
         scores, average=average, sample_weight=sample_weight, empty=empty
     )
@@ -522,7 +540,7 @@ def precision_within_radius_score(
         packed=packed,
     )
     formula = formulas.precision_within(radius)
-    (scores,) = evaluate(relevance, "expected", formula)
+    (scores,) = evaluate(relevance, ("expected", formula))
     score = mean_over_queries(
         scores,
         average=average,
@@ -611,7 +629,7 @@ def ndcg_at_k_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, formulas.ndcg(k))
+    (scores,) = evaluate(relevance, (ties, formulas.ndcg(k)))
     return mean_over_queries(
         scores, average=average, sample_weight=sample_weight, empty=empty
     )
@@ -678,7 +696,7 @@ def average_cumulative_gain_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, formulas.cumulative_gain(k))
+    (scores,) = evaluate(relevance, (ties, formulas.cumulative_gain(k)))
     return mean_over_queries(scores, average=average, sample_weight=sample_weight)
 
 
@@ -756,7 +774,7 @@ def mean_reciprocal_rank_score(
         packed=packed,
     )
     k = check_k(k, relevance.n_items)
-    (scores,) = evaluate(relevance, ties, formulas.reciprocal_rank(k))
+    (scores,) = evaluate(relevance, (ties, formulas.reciprocal_rank(k)))
     return mean_over_queries(
         scores, average=average, sample_weight=sample_weight, empty=empty
     )
@@ -822,7 +840,7 @@ def r_precision_score(
         exclude_self=exclude_self,
         packed=packed,
     )
-    (scores,) = evaluate(relevance, ties, formulas.r_precision())
+    (scores,) = evaluate(relevance, (ties, formulas.r_precision()))
     return mean_over_queries(
         scores, average=average, sample_weight=sample_weight, empty=empty
     )

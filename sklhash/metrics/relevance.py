@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_consistent_length, gen_batches
+from sklearn.utils import gen_batches
 
 from sklhash._memory import working_bytes
 from sklhash.codes import as_words, check_code_pair
@@ -18,7 +18,7 @@ from sklhash.metrics.counts import Counts
 from sklhash.metrics.rankings import ExpectedRanking, IndexRanking, Ranking
 from sklhash.targets import relevance_labels
 
-__all__ = ["Relevance", "count_relevance", "shared_counts"]
+__all__ = ["Relevance", "count_relevance", "own_rows_of", "shared_counts"]
 
 _CHUNK_BYTES = 1 << 19  # of codes that stay near the processor while queries pass
 _HITS_BYTES = 1 << 20  # of hits that stay there until they are scored
@@ -139,24 +139,38 @@ def _prepare(
             f"{8 * query_codes.shape[1]}."
         )
     query_labels, database_labels, multilabel = relevance_labels(query_y, database_y)
-    check_consistent_length(query_codes, query_labels)
-    check_consistent_length(database_codes, database_labels)
+    _check_lengths("query", query_codes, query_labels)
+    _check_lengths("database", database_codes, database_labels)
     return Relevance(
         query_codes,
         database_codes,
         query_labels,
         database_labels,
         multilabel,
-        _own_rows(exclude_self, len(query_codes), len(database_codes)),
+        own_rows_of(exclude_self, len(query_codes), len(database_codes)),
     )
 
 
-def _own_rows(
+def _check_lengths(of: str, codes: NDArray[Any], labels: NDArray[Any]) -> None:
+    if len(codes) == 0:
+        raise ValueError(f"{of}_codes must have at least one row, got none.")
+    if len(codes) != len(labels):
+        raise ValueError(
+            f"{of}_codes and {of}_y must have as many rows, got inconsistent numbers "
+            f"of samples: {len(codes)} and {len(labels)}."
+        )
+
+
+def own_rows_of(
     exclude_self: Any, n_queries: int, n_database: int
 ) -> NDArray[np.int64] | None:
-    """Return the database item that each query is; None if it is none."""
-    if n_queries == 0:
-        raise ValueError("query_codes must have at least one row, got none.")
+    """Return the database item that each query is and leaves out; None for none.
+
+    Raises
+    ------
+    ValueError
+        If `exclude_self` is not a bool or the row of each query, or nothing is left.
+    """
     is_given = np.ndim(exclude_self) > 0
     if not is_given and exclude_self and n_queries != n_database:
         raise ValueError(
@@ -170,19 +184,25 @@ def _own_rows(
             f"There is nothing to rank: database_codes has {n_database} row(s), and "
             f"each query leaves {int(excludes)} out."
         )
-    if not is_given:
-        return np.arange(n_queries) if excludes else None
-    rows = np.asarray(exclude_self)
-    if (
-        rows.shape != (n_queries,)
-        or rows.dtype.kind not in "iu"
-        or not ((rows >= 0) & (rows < n_database)).all()
-    ):
+    if is_given:
+        return _check_rows(np.asarray(exclude_self), n_queries, n_database)
+    return np.arange(n_queries) if excludes else None
+
+
+def _check_rows(
+    rows: NDArray[Any], n_queries: int, n_database: int
+) -> NDArray[np.int64]:
+    wanted = (
+        f"exclude_self must be a bool or {n_queries} database row(s), one for each "
+        f"query, from 0 to {n_database - 1}"
+    )
+    if rows.shape != (n_queries,) or rows.dtype.kind not in "iu":
         raise ValueError(
-            "exclude_self must be a bool or the database row of each query, "
-            f"{n_queries} ints from 0 to {n_database - 1}, got an array of shape "
-            f"{rows.shape} and dtype {rows.dtype}."
+            f"{wanted}, got an array of shape {rows.shape} and dtype {rows.dtype}."
         )
+    outside = (rows < 0) | (rows >= n_database)
+    if outside.any():
+        raise ValueError(f"{wanted}, got {rows[outside][0]}.")
     return rows.astype(np.int64)
 
 
@@ -266,10 +286,14 @@ class Relevance:
     def rankings(self, ties: str) -> Iterator[Ranking]:
         """Yield what rankings give, a block of queries at a time."""
         for counts in self.blocks():
-            if ties == "index":
-                yield from self._rank(counts)
-            else:
-                yield ExpectedRanking(counts)
+            yield from self.rankings_of(counts, ties)
+
+    def rankings_of(self, counts: Counts, ties: str) -> Iterator[Ranking]:
+        """Yield the rankings of a block of queries, maybe in smaller blocks."""
+        if ties == "index":
+            yield from self._rank(counts)
+        else:
+            yield ExpectedRanking(counts)
 
     def _count(self, rows: slice) -> Counts:
         n_queries = rows.stop - rows.start
@@ -288,27 +312,23 @@ class Relevance:
         ids: NDArray[Any] = chunk.labels[:, 0].astype(self._id_dtype)
         order = np.argsort(ids, kind="stable")
         starts = np.searchsorted(ids[order], np.arange(self._n_classes + 1))
-        held, codes = _planes(chunk.words[order])
+        codes = _planes(chunk.words[order])
         classes = self._query_labels[rows, 0].astype(np.int64)
         count_by_class(codes, len(ids), starts, self._queries[rows], classes, counts)
-        del held
 
     def _count_shared(self, chunk: _Chunk, rows: slice, counts: NDArray[Any]) -> None:
         from sklhash._kernels.counting import count_by_shared_labels
 
-        held, codes = _planes(chunk.words)
-        held_labels, labels = _planes(chunk.labels)
         tables = np.zeros((4, self.n_levels * self.n_distances), dtype=np.uint32)
         count_by_shared_labels(
-            codes,
-            labels,
+            _planes(chunk.words),
+            _planes(chunk.labels),
             len(chunk.words),
             self._queries[rows],
             self._query_labels[rows],
             tables,
             counts,
         )
-        del held, held_labels
 
     def _rank(self, counts: Counts) -> Iterator[IndexRanking]:
         from sklhash._kernels.ranking import Hits
@@ -342,24 +362,21 @@ class Relevance:
     ) -> None:
         from sklhash._kernels.ranking import rank_by_class, rank_by_shared_labels
 
-        held, codes = _planes(chunk.words)
+        codes = _planes(chunk.words)
         queries, query_labels = self._queries[rows], self._query_labels[rows]
         own = np.full(len(queries), -1)
         if self.own_rows is not None:
             own = self.own_rows[rows] - chunk.start
         if self.multilabel:
-            held_labels, labels = _planes(chunk.labels)
-            n = len(chunk.words)
+            labels, n = _planes(chunk.labels), len(chunk.words)
             rank_by_shared_labels(
                 codes, labels, n, queries, query_labels, own, places, found, hits
             )
-            del held_labels
         else:
             ids, classes = (
                 of[:, 0].astype(self._id_dtype) for of in (chunk.labels, query_labels)
             )
             rank_by_class(codes, ids, queries, classes, own, places, found, hits)
-        del held
 
     @property
     def _chunk_rows(self) -> int:
@@ -399,11 +416,11 @@ def _most_labels(labels: NDArray[np.uint64]) -> int:
     return int(np.bitwise_count(labels).sum(axis=1, dtype=np.int64).max())
 
 
-def _planes(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], Any]:
-    """Lay words out plane by plane; what is returned first holds the memory."""
+def _planes(words: NDArray[np.uint64]) -> Any:
+    """Lay words out plane by plane."""
     from sklhash._kernels.counting import Planes
 
-    planes = np.zeros((words.shape[1], len(words) + _MARGIN), dtype=np.uint64)
-    planes[:, : len(words)] = words.T
-    n_words = words.shape[1]
-    return planes, Planes(planes.ctypes.data, planes.strides[0], (0,) * n_words)
+    n_rows, n_words = words.shape
+    planes = np.zeros((n_words, n_rows + _MARGIN), dtype=np.uint64)
+    planes[:, :n_rows] = words.T
+    return Planes(planes, planes.ctypes.data, planes.strides[0], (0,) * n_words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Literal, NamedTuple
@@ -16,13 +15,22 @@ from sklhash.metrics.bootstrap import as_generator, confidence_intervals
 from sklhash.metrics.formulas import Formula, evaluate
 from sklhash.metrics.options import (
     CONFIDENCE_LEVEL,
+    NO_RELEVANT,
     check_weights,
     fill_empty,
     mean_of_defined,
     retrieval_score,
 )
-from sklhash.metrics.protocols import PROTOCOLS, APOptions, ap_options, where_empty
+from sklhash.metrics.protocols import (
+    PROTOCOLS,
+    APOptions,
+    ap_options,
+    has_bounds,
+    where_empty,
+)
 from sklhash.metrics.relevance import Relevance, count_relevance
+from sklhash.metrics.report_text import as_text
+from sklhash.metrics.widths import width_of
 
 __all__ = ["retrieval_report"]
 
@@ -35,7 +43,7 @@ class _Row(NamedTuple):
     formula: Formula
     ties: str
     empty: str
-    lacking: str = "no relevant item in the database"
+    lacking: str = NO_RELEVANT
 
 
 @retrieval_score(
@@ -64,6 +72,7 @@ def retrieval_report(
     random_state: Any = None,
     exclude_self: bool | ArrayLike = False,
     packed: bool = False,
+    n_bits: int | None = None,
     output_dict: bool = False,
     digits: int = 3,
 ) -> str | dict[str, Any]:
@@ -120,6 +129,8 @@ def retrieval_report(
 
     <packed>
 
+    <n_bits>
+
     output_dict : bool, default=False
         Whether to return a dict.
 
@@ -152,21 +163,22 @@ def retrieval_report(
     >>> codes = LSH(16, random_state=0).fit_transform(X)
     >>> print(retrieval_report(
     ...     codes[:500], codes[500:], y[:500], y[500:], at=[10], random_state=0))
-                                            score  95 % interval
+                                           score   95 % interval
     <BLANKLINE>
-    mAP@all                                 0.358    0.342 to 0.375
-      best order of ties                    0.440    0.423 to 0.459
-      worst order of ties                   0.298    0.284 to 0.314
-    precision@10                            0.568    0.540 to 0.596
-    recall@10                               0.044    0.042 to 0.046
-    NDCG@10                                 0.580    0.552 to 0.609
-    precision within radius 2               0.565    0.535 to 0.595
-      share of queries with nothing there   0.020    0.008 to 0.034
-    mean reciprocal rank                    0.723    0.695 to 0.753
-    R-precision                             0.357    0.343 to 0.372
+    mAP@all                                0.358  0.342 to 0.375
+      best order of ties                   0.440  0.423 to 0.459
+      worst order of ties                  0.298  0.284 to 0.314
+    precision@10                           0.568  0.540 to 0.596
+    recall@10                              0.044  0.042 to 0.046
+    NDCG@10                                0.580  0.552 to 0.609
+    precision within radius 2              0.565  0.535 to 0.595
+      share of queries with nothing there  0.020  0.008 to 0.034
+    mean reciprocal rank                   0.723  0.695 to 0.753
+    R-precision                            0.357  0.343 to 0.372
     <BLANKLINE>
     mAP over all items, divided by the relevant items found; ties in all orders
-    (expected); queries that a score is not defined for count 0.
+    (expected); queries that a score is not defined for count 0; precision within a
+    radius where there is nothing counts 0.
     500 queries, 1297 database items, 16 bits, classes.
     Intervals: bootstrap over queries, 1000 samples.
     """
@@ -178,6 +190,7 @@ def retrieval_report(
         exclude_self=exclude_self,
         packed=packed,
     )
+    n_bits = width_of(query_codes, packed=packed, n_bits=n_bits, name="query_codes")
     options = ap_options(
         protocol, relevance.n_items, k=k, ties=ties, normalize=normalize, empty=empty
     )
@@ -207,7 +220,7 @@ def retrieval_report(
         "radius": radius,
         "n_queries": relevance.n_queries,
         "n_database": relevance.n_database,
-        "n_bits": np.shape(query_codes)[1] * (8 if packed else 1),
+        "n_bits": n_bits,
         "multilabel": relevance.multilabel,
         "exclude_self": relevance.own_rows is not None,
         "weighted": sample_weight is not None,
@@ -217,12 +230,13 @@ def retrieval_report(
     if output_dict:
         return {"scores": scores, "protocol": settled}
     labels = [row.label for row in rows]
-    return _as_text(labels, list(scores.values()), settled, relevance.n_items, digits)
+    return as_text(labels, list(scores.values()), settled, relevance.n_items, digits)
 
 
 def _check_at(at: Sequence[int], n_items: int) -> list[int]:
     ranks = np.asarray(at)
-    if ranks.ndim != 1 or ranks.dtype.kind not in "iu" or (ranks < 1).any():
+    is_whole = ranks.size == 0 or ranks.dtype.kind in "iu"
+    if ranks.ndim != 1 or not is_whole or (ranks < 1).any():
         raise ValueError(f"at must be a sequence of ranks, ints from 1 on, got {at!r}.")
     return [int(k) for k in np.unique(ranks) if k <= n_items]
 
@@ -237,7 +251,9 @@ def _rows(
     def of_precisions(name: str, label: str, options: APOptions) -> _Row:
         formula = formulas.average_precision(options)
         ties = "index" if options.ties == "index" else "expected"
-        return _Row(name, label, formula, ties, empty, where_empty(options))
+        return _Row(
+            name, label, formula, ties, empty, where_empty(options, relevance.n_items)
+        )
 
     def bound(ties: str, order: str) -> _Row:
         name, label = f"mean_average_precision_{ties}", f"  {order} order of ties"
@@ -255,15 +271,15 @@ def _rows(
             formulas.weighted_average_precision(options),
             ties,
             empty,
-            where_empty(options),
+            where_empty(options, relevance.n_items),
         ),
         *at_ranks("average_cumulative_gain", "ACG", formulas.cumulative_gain),
     ]
+    bounds = [bound("optimistic", "best"), bound("pessimistic", "worst")]
     within = formulas.precision_within(radius)
     return [
         of_precisions("mean_average_precision", f"mAP@{top}", options),
-        bound("optimistic", "best"),
-        bound("pessimistic", "worst"),
+        *(bounds if has_bounds(options, relevance.n_items) else []),
         *(graded if relevance.multilabel else []),
         *at_ranks("precision", "precision", formulas.precision),
         *at_ranks("recall", "recall", formulas.recall),
@@ -295,66 +311,8 @@ def _rows(
 
 def _evaluated(relevance: Relevance, rows: list[_Row]) -> NDArray[np.float64]:
     """Return the scores of the queries, (n_queries, n_rows), empty ones settled."""
-    table = np.empty((relevance.n_queries, len(rows)))
-    for ties in ("expected", "index"):
-        columns = [i for i, row in enumerate(rows) if row.ties == ties]
-        if columns:
-            wanted = [rows[i].formula for i in columns]
-            scores = evaluate(relevance, ties, *wanted)
-            table[:, columns] = np.stack(scores, axis=1)
+    wanted = [(row.ties, row.formula) for row in rows]
+    table = np.stack(evaluate(relevance, *wanted), axis=1)
     for row, column in zip(rows, table.T, strict=True):
         column[:] = fill_empty(column, row.empty, row.lacking)
     return table
-
-
-def _as_text(
-    labels: list[str],
-    scores: list[dict[str, float]],
-    protocol: dict[str, Any],
-    n_items: int,
-    digits: int,
-) -> str:
-    width = max(map(len, labels))
-    level = protocol["confidence_level"]
-    interval = (
-        "" if level is None else f"{f'{100 * level:g} % interval':>{2 * digits + 9}}"
-    )
-    lines = [f"{'':{width}}  {'score':>{digits + 3}}{interval}", ""]
-    for label, score in zip(labels, scores, strict=True):
-        line = f"{label:{width}}  {score['score']:{digits + 3}.{digits}f}"
-        if level is not None:
-            line += f"    {score['low']:.{digits}f} to {score['high']:.{digits}f}"
-        lines.append(line)
-    return "\n".join([*lines, "", *_protocol_lines(protocol, n_items)])
-
-
-def _protocol_lines(protocol: dict[str, Any], n_items: int) -> list[str]:
-    """State how the scores were made."""
-    top = (
-        "all items" if protocol["k"] == n_items else f"the first {protocol['k']} items"
-    )
-    divisor = {
-        "hits": "the relevant items found",
-        "relevant": "all relevant items",
-        "min": "all relevant items or k",
-    }[protocol["normalize"]]
-    ties = {"expected": "in all orders (expected)", "index": "in database order"}
-    empty = {"zero": "count 0", "skip": "are left out", "raise": "are refused"}
-    labels = "label indicators" if protocol["multilabel"] else "classes"
-    name = "" if protocol["protocol"] is None else f" as in {protocol['protocol']!r}"
-    rules = (
-        f"mAP over {top}, divided by {divisor}{name}; ties {ties[protocol['ties']]}; "
-        f"queries that a score is not defined for {empty[protocol['empty']]}"
-        + ("; queries weighted" if protocol["weighted"] else "")
-        + "."
-    )
-    lines = [
-        *textwrap.wrap(rules, 80),
-        f"{protocol['n_queries']} queries, {protocol['n_database']} database items"
-        + (", each query without itself" if protocol["exclude_self"] else "")
-        + f", {protocol['n_bits']} bits, {labels}.",
-    ]
-    if protocol["confidence_level"] is not None:
-        resamples = protocol["n_resamples"]
-        lines.append(f"Intervals: bootstrap over queries, {resamples} samples.")
-    return lines

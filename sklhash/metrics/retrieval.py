@@ -6,6 +6,7 @@ a search has `kneighbors`, `pack` and `live_items`, a hasher has `transform`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ __all__ = [
     "retrieval_of",
     "take_apart",
 ]
+
+
+Encode = Callable[[Any, Any], tuple[NDArray[np.uint8], int]]
 
 
 class Retrieval(NamedTuple):
@@ -46,7 +50,11 @@ class Retrieval(NamedTuple):
 
 
 def retrieval_of(
-    estimator: Any, X: Any, y: Any, database: tuple[Any, Any] | None = None
+    estimator: Any,
+    X: Any,
+    y: Any,
+    database: tuple[Any, Any] | None = None,
+    encode: Encode | None = None,
 ) -> Retrieval:
     """Encode what an estimator retrieves for queries.
 
@@ -65,6 +73,9 @@ def retrieval_of(
         What a hasher's queries search; None is the queries themselves, each left out
         for itself. A search has a database of its own.
 
+    encode : callable, default=None
+        What encodes rows, ``encode(estimator, X)``; None is :func:`codes_of`.
+
     Returns
     -------
     retrieval : Retrieval
@@ -78,9 +89,9 @@ def retrieval_of(
         If the estimator is neither a hasher nor a search among codes.
     """
     _, last = take_apart(estimator)
-    query_codes, n_bits = codes_of(estimator, X)
     if not hasattr(last, "kneighbors"):
-        return _among(estimator, query_codes, n_bits, y, database)
+        return _among(estimator, X, y, database, encode or codes_of)
+    query_codes, n_bits = (encode or codes_of)(estimator, X)
     if database is not None:
         raise ValueError(
             f"{type(last).__name__} searches the database it was fitted on; "
@@ -96,7 +107,10 @@ def retrieval_of(
 
 
 def neighbors_of(
-    estimator: Any, X: Any, database: tuple[Any, Any] | None = None
+    estimator: Any,
+    X: Any,
+    database: tuple[Any, Any] | None = None,
+    encode: Encode | None = None,
 ) -> Retrieval:
     """Encode what an estimator retrieves where feature vectors say what is near.
 
@@ -104,7 +118,6 @@ def neighbors_of(
     features, so that it needs a `database` too, which is encoded anew.
     """
     _, last = take_apart(estimator)
-    query_codes, n_bits = codes_of(estimator, X)
     if database is None and hasattr(last, "kneighbors"):
         raise ValueError(
             f"{type(last).__name__} keeps codes, and the nearest of their feature "
@@ -112,7 +125,7 @@ def neighbors_of(
         )
     if database is not None:
         database = database[0], database[0]
-    return _among(estimator, query_codes, n_bits, X, database)
+    return _among(estimator, X, X, database, encode or codes_of)
 
 
 def codes_of(estimator: Any, X: Any) -> tuple[NDArray[np.uint8], int]:
@@ -175,14 +188,15 @@ def take_apart(estimator: Any) -> tuple[list[Any], Any]:
 
 def _among(
     estimator: Any,
-    query_codes: NDArray[np.uint8],
-    n_bits: int,
-    query_y: Any,
+    X: Any,
+    y: Any,
     database: tuple[Any, Any] | None,
+    encode: Encode,
 ) -> Retrieval:
     """Let queries search a database, or without one themselves."""
+    query_codes, n_bits = encode(estimator, X)
     if database is None:
-        return Retrieval(query_codes, query_codes, query_y, query_y, True, n_bits)
-    X, y = database
-    database_codes, _ = codes_of(estimator, X)
-    return Retrieval(query_codes, database_codes, query_y, y, False, n_bits)
+        return Retrieval(query_codes, query_codes, y, y, True, n_bits)
+    X_database, y_database = database
+    database_codes, _ = encode(estimator, X_database)
+    return Retrieval(query_codes, database_codes, y, y_database, False, n_bits)

@@ -17,7 +17,12 @@ from sklhash.metrics.ranking import (
     precision_within_radius_score,
 )
 from sklhash.metrics.relevance import shared_counts
-from sklhash.metrics.retrieval import Retrieval, neighbors_of, retrieval_of
+from sklhash.metrics.retrieval import (
+    Retrieval,
+    codes_of,
+    neighbors_of,
+    retrieval_of,
+)
 
 __all__ = [
     "make_retrieval_scorer",
@@ -53,8 +58,8 @@ def make_retrieval_scorer(
         :func:`~sklhash.metrics.mean_average_precision_score`. One that takes
         `query_X` and `database_X` instead of labels, such as
         :func:`~sklhash.metrics.neighbor_recall_score`, is given the features. With
-        several, the scorer returns a dict, from one encoding and one count; options of
-        a single one go into a :func:`functools.partial`.
+        several, the scorer returns a dict, from one encoding and, of those that compare
+        labels, one count; options of a single one go into a :func:`functools.partial`.
 
     database : tuple (X, y), default=None
         Samples and labels that a hasher's queries search.
@@ -73,7 +78,8 @@ def make_retrieval_scorer(
         floats. It can be pickled and goes into the `scoring` parameter of
         scikit-learn's tools; several in a dict share one encoding and one count.
         ``scorer.set_score_request(sample_weight=True)`` asks for weights of the
-        queries where scikit-learn routes metadata.
+        queries where scikit-learn routes metadata; it changes the scorer, so do not ask
+        it of the ready-made ones, which all share.
 
     Raises
     ------
@@ -84,8 +90,8 @@ def make_retrieval_scorer(
         none.
 
     TypeError
-        If `score` is not callable; at scoring, if the estimator is neither a hasher nor
-        a search among codes.
+        If `score` is not callable or has no such option; at scoring, if the estimator
+        is neither a hasher nor a search among codes.
 
     Examples
     --------
@@ -112,21 +118,15 @@ def make_retrieval_scorer(
             f"database must be a pair (X, y), got {type(database).__name__}"
             f"{f' of {len(database)}' if hasattr(database, '__len__') else ''}."
         )
-    settled = {"exclude_self", "packed", "average"} & set(kwargs)
-    if settled:
-        raise ValueError(
-            f"{sorted(settled)} follow from the estimator and cannot be given here."
-        )
-    wrong = [
-        of
-        for of in (score.values() if isinstance(score, Mapping) else [score])
-        if not callable(of)
-    ]
-    if wrong or (isinstance(score, Mapping) and not score):
+    scores = score.values() if isinstance(score, Mapping) else [score]
+    wrong = [of for of in scores if not callable(of)]
+    if wrong or not scores:
         raise TypeError(
             "score must be a retrieval score or a mapping of names to some, got "
             f"{wrong[0] if wrong else score!r}."
         )
+    for of in scores:
+        _check_options({**getattr(of, "keywords", {}), **kwargs}, of)
     return RetrievalScorer(score, database, clip_k, kwargs)
 
 
@@ -193,33 +193,30 @@ class RetrievalScorer(_BaseScorer):
         self, method_caller: Any, estimator: Any, X: Any, y: Any = None, **metadata: Any
     ) -> Any:
         memory = _memory_of(method_caller)
-
-        def apply(score: Score) -> Any:
-            compares_features = "query_X" in signature(score).parameters
-            key = compares_features, id(self._database)
-            if key not in memory:
-                memory[key] = (
-                    neighbors_of(estimator, X, self._database)
-                    if compares_features
-                    else retrieval_of(estimator, X, y, self._database)
-                )
-            return self._apply(score, memory[key], metadata)
-
         with shared_counts(memory):
             if isinstance(self._score_func, Mapping):
-                return {name: apply(s) for name, s in self._score_func.items()}
-            return apply(self._score_func)
+                return {
+                    name: self._apply(score, memory, estimator, X, y, metadata)
+                    for name, score in self._score_func.items()
+                }
+            return self._apply(self._score_func, memory, estimator, X, y, metadata)
 
     def _apply(
-        self, score: Score, retrieval: Retrieval, metadata: dict[str, Any]
+        self,
+        score: Score,
+        memory: dict[Any, Any],
+        estimator: Any,
+        X: Any,
+        y: Any,
+        metadata: dict[str, Any],
     ) -> Any:
-        own = score.keywords if isinstance(score, partial) else {}
-        k = {**own, **self._kwargs}.get("k")
-        clipped = {}
+        compares_features = "query_X" in signature(score).parameters
+        retrieval = self._retrieve(compares_features, memory, estimator, X, y)
+        options = {**self._kwargs, **metadata}
+        k = {**getattr(score, "keywords", {}), **self._kwargs}.get("k")
         if self._clip_k and k is not None:
             n_items = len(retrieval.database_codes) - retrieval.exclude_self
-            clipped = {"k": max(1, min(k, n_items))}
-        options = {**self._kwargs, **clipped, **metadata}
+            options["k"] = min(k, n_items)
         return score(
             *retrieval[:4],
             exclude_self=retrieval.exclude_self,
@@ -227,10 +224,49 @@ class RetrievalScorer(_BaseScorer):
             **options,
         )
 
+    def _retrieve(
+        self,
+        compares_features: bool,
+        memory: dict[Any, Any],
+        estimator: Any,
+        X: Any,
+        y: Any,
+    ) -> Retrieval:
+        """Encode what is retrieved; what is kept with the result keeps its id."""
+
+        def encode(estimator: Any, X: Any) -> Any:
+            if id(X) not in memory:
+                memory[id(X)] = codes_of(estimator, X), X
+            return memory[id(X)][0]
+
+        database = self._database
+        key = compares_features, *map(id, database or ())
+        if key not in memory:
+            retrieval = (
+                neighbors_of(estimator, X, database, encode)
+                if compares_features
+                else retrieval_of(estimator, X, y, database, encode)
+            )
+            memory[key] = retrieval, database
+        return memory[key][0]
+
     def _accept_sample_weight(self) -> bool:
         scores = self._score_func
         all_scores = scores.values() if isinstance(scores, Mapping) else [scores]
         return all("sample_weight" in signature(of).parameters for of in all_scores)
+
+
+def _check_options(options: dict[str, Any], score: Score) -> None:
+    settled = {"exclude_self", "packed", "average"} & set(options)
+    if settled:
+        raise ValueError(
+            f"{sorted(settled)} follow from the estimator and cannot be given here."
+        )
+    parameters = signature(score).parameters
+    takes_all = any(of.kind == of.VAR_KEYWORD for of in parameters.values())
+    unknown = set() if takes_all else set(options) - set(parameters)
+    if unknown:
+        raise TypeError(f"{_name_of(score)} has no option {sorted(unknown)}.")
 
 
 def _memory_of(method_caller: Any) -> dict[Any, Any]:
@@ -265,4 +301,7 @@ precision_within_radius_2_scorer = make_retrieval_scorer(precision_within_radius
 neighbor_recall_scorer = make_retrieval_scorer(
     neighbor_recall_score, clip_k=True, k=100
 )
-"""Share of the ten nearest feature vectors among the first 100 items; no labels."""
+"""Share of the ten nearest feature vectors among the first 100 items; no labels.
+
+The vectors are those that the scorer is given, before any step of a pipeline.
+"""

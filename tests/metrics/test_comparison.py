@@ -103,7 +103,12 @@ def test_codes_that_are_no_pair_are_refused():
     with pytest.raises(ValueError, match=r"codes_b must be a pair .* got ndarray"):
         compare_retrieval(codes(8), codes(8)[0], *LABELS)
     with (
-        pytest.raises(ValueError, match="no query that both"),
+        pytest.raises(ValueError, match="at least two queries .* got 0"),
         pytest.warns(UserWarning, match="Every query has no relevant"),
     ):
         compare_retrieval(codes(8), codes(8), LABELS[0] + 50, LABELS[1], empty="skip")
+
+
+def test_options_of_a_mean_are_refused():
+    with pytest.raises(ValueError, match=r"\['sample_weight'\] cannot be given"):
+        compare_retrieval(codes(8), codes(8), *LABELS, sample_weight=np.ones(80))

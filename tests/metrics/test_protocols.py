@@ -67,6 +67,8 @@ RULES = {
     "dsdh": dropped_without_a_hit,
     "dpsh": without_the_farthest,
     "cibhash": without_the_farthest,
+    "swuxyj": without_the_farthest,
+    "treezzz": without_the_farthest,
     "nsh": at_1000,
     "ninh": by_what_k_could_hold,
 }
@@ -171,6 +173,8 @@ SETTINGS = {
     "dsdh": ("index", "hits", "skip"),
     "dpsh": ("index", "hits", "zero"),
     "cibhash": ("index", "hits", "zero"),
+    "swuxyj": ("index", "hits", "zero"),
+    "treezzz": ("index", "hits", "zero"),
     "nsh": ("index", "hits", "zero"),
     "ninh": ("index", "min", "zero"),
     "dsrh": ("expected", "hits", "skip"),

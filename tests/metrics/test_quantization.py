@@ -150,3 +150,11 @@ def test_its_negative_is_a_scorer_for_a_search():
 def test_what_has_no_error_is_refused(X, options, message):
     with pytest.raises(ValueError, match=message):
         quantization_error_score(X, **options)
+
+
+def test_neither_large_nor_small_numbers_overflow():
+    X = np.array([[3.0, 4.0], [1.0, 0.0]])
+    expected = quantization_error_score(X, metric="cosine", average=None)
+    for scale in (1e200, 1e-200):
+        scaled = quantization_error_score(scale * X, metric="cosine", average=None)
+        np.testing.assert_allclose(scaled, expected)

@@ -155,7 +155,7 @@ def test_a_query_without_a_hit_is_empty_if_hits_are_the_divisor(ties):
         ({"query_y": np.zeros(29)}, "inconsistent numbers of samples"),
         ({"database_y": np.zeros(399)}, "inconsistent numbers of samples"),
         ({"query_codes": np.zeros((0, 12)), "query_y": []}, "at least one row"),
-        ({"database_codes": np.zeros((0, 12)), "database_y": []}, "nothing to rank"),
+        ({"database_codes": np.zeros((0, 12)), "database_y": []}, "at least one row"),
     ],
 )
 def test_bad_input_is_refused(changes, message):

@@ -151,10 +151,48 @@ def test_the_text_tells_scores_and_protocol():
     assert (
         "mAP over all items, divided by the relevant items found as in 'hashnet'; ties "
         "in database order; queries that a score is not defined for are left out; "
-        "queries weighted. 450 queries, 450 database items, each query without itself, "
-        "16 bits, classes. Intervals: bootstrap over queries, 30 samples."
+        "precision within a radius where there is nothing counts 0; queries weighted. "
+        "450 queries, 450 database items, each query without itself, 16 bits, classes. "
+        "Intervals: bootstrap over queries, 30 samples."
     ) in told
     assert max(map(len, lines)) <= 80
+
+
+def test_columns_are_as_wide_as_their_headings():
+    text = retrieval_report(*classes(), digits=1, n_resamples=20, random_state=0)
+    heading, _, first, *_ = text.splitlines()
+    assert heading.split(maxsplit=1) == ["score", "95 % interval"]
+    assert len(heading) == len(first)
+
+
+def test_packed_codes_have_the_bits_that_are_said():
+    query, database = (pack_codes(of) for of in classes(12)[:2])
+    y = classes(12)[2:]
+    options = {"packed": True, "output_dict": True, "n_resamples": 5}
+    report = retrieval_report(query, database, *y, n_bits=12, **options)
+    assert report["protocol"]["n_bits"] == 12
+    with pytest.raises(ValueError, match="padding bits"):
+        retrieval_report(~query, database, *y, n_bits=12, **options)
+
+
+def test_there_are_no_bounds_where_the_order_decides_who_is_left_out():
+    report = retrieval_report(
+        *classes(), k=5, protocol="hashnet", at=[], output_dict=True
+    )
+    assert "mean_average_precision_optimistic" not in report["scores"]
+    assert "precision_at_10" not in report["scores"]
+    with pytest.raises(ValueError, match='is no bound .* empty="skip" wants k=None'):
+        mean_average_precision_score(*classes(), k=5, ties="optimistic", empty="skip")
+
+
+def test_few_queries_with_a_relevant_item_have_an_interval():
+    query, database, query_y, database_y = classes()
+    query_y = np.where(np.arange(150) < 3, query_y, 99)[:12]
+    report = retrieval_report(
+        query[:12], database, query_y, database_y, empty="skip", output_dict=True
+    )
+    entry = report["scores"]["mean_average_precision"]
+    assert entry["low"] <= entry["score"] <= entry["high"]
 
 
 def test_without_a_level_there_are_no_intervals():

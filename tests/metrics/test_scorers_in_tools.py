@@ -103,6 +103,17 @@ def test_a_wrong_k_is_refused(digits, k, message):
     scorer = make_retrieval_scorer(precision_at_k_score, k=k)
     with pytest.raises(ValueError, match=message):
         scorer(make_search().fit(X, y), X_query, y_query)
+    if k == 0:
+        clipped = make_retrieval_scorer(precision_at_k_score, k=k, clip_k=True)
+        with pytest.raises(ValueError, match=message):
+            clipped(make_search().fit(X, y), X_query, y_query)
+
+
+def test_options_that_no_score_has_are_refused_when_the_scorer_is_made():
+    with pytest.raises(TypeError, match=r"precision_at_k_score has no option \['K'\]"):
+        make_retrieval_scorer(precision_at_k_score, K=5)
+    with pytest.raises(ValueError, match="'average'"):
+        make_retrieval_scorer({"p": partial(precision_at_k_score, average=None)})
 
 
 def test_labels_of_another_kind_are_refused(digits):
@@ -124,6 +135,26 @@ def test_several_scorers_share_one_encoding_and_one_count(digits, monkeypatch):
     for name, scorer in READY_MADE.items():
         alone = cross_validate(make_search(), X, y, scoring=scorer, cv=FOLDS)
         np.testing.assert_array_equal(together[f"test_{name}"], alone["test_score"])
+
+
+def test_scorers_with_one_database_and_of_features_share_the_encoding(
+    digits, monkeypatch
+):
+    X, X_query, y, y_query = digits
+    scoring = {
+        "map": make_retrieval_scorer(mean_average_precision_score, database=(X, y)),
+        "p": make_retrieval_scorer(precision_at_k_score, k=5, database=(X, y)),
+        "recall": make_retrieval_scorer(neighbor_recall_score, database=(X, y)),
+    }
+    lsh = LSH(16, random_state=0).fit(X)
+    expected = {name: scorer(lsh, X_query, y_query) for name, scorer in scoring.items()}
+    transforms = Calls(monkeypatch, LSH, "transform")
+    found = cross_validate(
+        lsh, X_query, y_query, scoring=scoring, cv=[(np.arange(100), np.arange(100))]
+    )
+    assert transforms.n == 2
+    assert set(found) >= {"test_map", "test_p", "test_recall"}
+    assert all(0 < expected[name] < 1 for name in scoring)
 
 
 def test_one_scorer_gives_several_scores_from_one_encoding(digits, monkeypatch):
@@ -148,7 +179,7 @@ def test_one_scorer_gives_several_scores_from_one_encoding(digits, monkeypatch):
 
 
 def test_scorers_that_share_see_an_estimator_that_goes_on_learning(digits):
-    X, X_query, y, y_query = digits
+    X, X_query, _, y_query = digits
     hasher = PCAH(8).fit(X[:50])
     scorer = make_retrieval_scorer({"map": mean_average_precision_score})
     before = scorer(hasher, X_query, y_query)

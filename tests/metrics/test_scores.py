@@ -445,11 +445,11 @@ def test_exclude_self_from_a_database_of_several_chunks(ties, n_labels):
     ("rows", "message"),
     [
         (True, "as many queries as database rows, got 3 and 9"),
-        ([0, 1], "the database row of each query"),
-        ([0, 1, 9], "ints from 0 to 8"),
-        ([-1, 0, 1], "ints from 0 to 8"),
-        ([0.0, 1.0, 2.0], "ints from 0 to 8"),
-        ([True, False, True], "ints from 0 to 8"),
+        ([0, 1], "one for each query"),
+        ([0, 1, 9], "from 0 to 8"),
+        ([-1, 0, 1], "from 0 to 8"),
+        ([0.0, 1.0, 2.0], "from 0 to 8"),
+        ([True, False, True], "from 0 to 8"),
     ],
 )
 def test_rows_that_are_no_rows_of_the_queries_are_refused(name, rows, message):

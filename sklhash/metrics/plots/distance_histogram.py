@@ -14,9 +14,9 @@ from sklhash.metrics.plots.style import (
     figure_and_axes,
     import_pyplot,
 )
-from sklhash.metrics.plots.widths import width_of
 from sklhash.metrics.relevance import count_relevance
 from sklhash.metrics.retrieval import retrieval_of
+from sklhash.metrics.widths import width_of
 
 __all__ = ["DistanceHistogramDisplay"]
 
@@ -163,7 +163,7 @@ class DistanceHistogramDisplay:
         query_y: Any,
         database_y: Any,
         *,
-        exclude_self: bool = False,
+        exclude_self: bool | ArrayLike = False,
         packed: bool = False,
         n_bits: int | None = None,
         name: str | None = None,
@@ -186,8 +186,9 @@ class DistanceHistogramDisplay:
         database_y : array-like of shape (n_database,) or (n_database, n_labels)
             Labels of the same kind.
 
-        exclude_self : bool, default=False
-            Whether query ``i`` is database item ``i`` and makes no pair with itself.
+        exclude_self : bool or array-like of shape (n_queries,), default=False
+            Whether query ``i`` is database item ``i`` and makes no pair with itself;
+            or which database item each query is.
 
         packed : bool, default=False
             Whether the codes are packed.

@@ -156,7 +156,7 @@ class PrecisionAtKDisplay:
         k: int | None = None,
         ties: Literal["expected", "index"] = "expected",
         sample_weight: ArrayLike | None = None,
-        exclude_self: bool = False,
+        exclude_self: bool | ArrayLike = False,
         packed: bool = False,
         log: bool = True,
         name: str | None = None,
@@ -189,9 +189,10 @@ class PrecisionAtKDisplay:
         sample_weight : array-like of shape (n_queries,), default=None
             Weights of the queries in the average.
 
-        exclude_self : bool, default=False
+        exclude_self : bool or array-like of shape (n_queries,), default=False
             Whether query ``i`` is database item ``i`` and is left out of its own
-            ranking.
+            ranking; or which
+            database item each query is.
 
         packed : bool, default=False
             Whether the codes are packed.

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from sklhash.metrics.plots.lines import draw_line
 from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot
-from sklhash.metrics.plots.widths import width_of
 from sklhash.metrics.ranking import precision_within_radius_score
 from sklhash.metrics.retrieval import retrieval_of
+from sklhash.metrics.widths import width_of
 
 __all__ = ["PrecisionAtRadiusDisplay"]
 
@@ -192,7 +192,7 @@ class PrecisionAtRadiusDisplay:
         radius: int = 2,
         empty: Literal["zero", "skip", "raise"] = "zero",
         sample_weight: ArrayLike | None = None,
-        exclude_self: bool = False,
+        exclude_self: bool | ArrayLike = False,
         packed: bool = False,
         n_bits: Sequence[int] | None = None,
         name: str | None = None,
@@ -227,8 +227,9 @@ class PrecisionAtRadiusDisplay:
         sample_weight : array-like of shape (n_queries,), default=None
             Weights of the queries in the averages.
 
-        exclude_self : bool, default=False
-            Whether query ``i`` is database item ``i`` and is left out of its own ball.
+        exclude_self : bool or array-like of shape (n_queries,), default=False
+            Whether query ``i`` is database item ``i`` and is left out of its own ball;
+            or which database item each query is.
 
         packed : bool, default=False
             Whether the codes are packed.

@@ -195,7 +195,7 @@ class HammingPrecisionRecallDisplay:
         ties: Literal["expected", "index"] = "expected",
         empty: Literal["zero", "skip"] = "zero",
         sample_weight: ArrayLike | None = None,
-        exclude_self: bool = False,
+        exclude_self: bool | ArrayLike = False,
         packed: bool = False,
         name: str | None = None,
         ax: Any = None,
@@ -236,9 +236,10 @@ class HammingPrecisionRecallDisplay:
         sample_weight : array-like of shape (n_queries,), default=None
             Weights of the queries in the average.
 
-        exclude_self : bool, default=False
+        exclude_self : bool or array-like of shape (n_queries,), default=False
             Whether query ``i`` is database item ``i`` and is left out of its own
-            ranking.
+            ranking; or which
+            database item each query is.
 
         packed : bool, default=False
             Whether the codes are packed.

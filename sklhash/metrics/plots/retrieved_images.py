@@ -17,6 +17,7 @@ from sklhash.metrics.plots.images import check_one_each, take_images
 from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.nearest import nearest_codes
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot
+from sklhash.metrics.relevance import own_rows_of
 from sklhash.metrics.retrieval import retrieval_of, take_apart
 from sklhash.targets import relevance_labels
 
@@ -252,7 +253,7 @@ class RetrievedImagesDisplay:
         image_shape: tuple[int, ...] | None = None,
         queries: Any = None,
         k: int = 10,
-        exclude_self: bool = False,
+        exclude_self: bool | ArrayLike = False,
         packed: bool = False,
         name: str | None = None,
         ax: Any = None,
@@ -295,8 +296,9 @@ class RetrievedImagesDisplay:
         k : int, default=10
             Number of hits to show.
 
-        exclude_self : bool, default=False
-            Whether query ``i`` is database item ``i`` and is left out for itself.
+        exclude_self : bool or array-like of shape (n_queries,), default=False
+            Whether query ``i`` is database item ``i`` and is left out for itself;
+            or which database item each query is.
 
         packed : bool, default=False
             Whether codes are packed.
@@ -327,11 +329,16 @@ class RetrievedImagesDisplay:
             packed=packed,
             names=("query_codes", "database_codes"),
         )
-        n_found = len(database_codes) - exclude_self
+        own = own_rows_of(exclude_self, len(query_codes), len(database_codes))
+        n_found = len(database_codes) - (own is not None)
         _check_k(k, n_found)
+        if (query_y is None) != (database_y is None):
+            raise ValueError(
+                "query_y and database_y must be given both or not at all, got one."
+            )
         check_one_each(database_images, len(database_codes), "database_images")
         shown = _shown_queries(query_codes, query_y, images, queries, image_shape)
-        own = shown.rows if exclude_self else None
+        own = None if own is None else own[shown.rows]
         if query_y is not None:
             check_consistent_length(database_codes, database_y)
         found = nearest_codes(shown.X, database_codes, min(k + 1, n_found), own)
