@@ -224,7 +224,7 @@ def _as_indicator(y: Any) -> sparse.csr_array:
         values = y.data
     else:
         values = y = numbers_of(y)
-    wrong = ~np.isin(values, (0, 1))
+    wrong = (values != 0) & (values != 1)
     if wrong.any() or values.dtype.kind not in "buif":
         culprit = values[wrong][0] if wrong.any() else values.dtype
         raise ValueError(
