@@ -78,14 +78,14 @@ def measure_costs(name: str, retrieval: Retrieval, n_turns: int) -> Costs:
     """Time the report, and 81 labels, beside the plain mAP."""
     k = len(retrieval.database_codes)
     labelled = multilabel(retrieval)
-    calls = {f"mAP, {ties}": partial(our_map, retrieval, k, ties) for ties in TIES}
-    calls |= {
-        f"report, {ties}": partial(retrieval_report, *retrieval, ties=ties, packed=True)
-        for ties in TIES
-    }
-    calls |= {
-        f"81 labels, {ties}": partial(our_map, labelled, k, ties) for ties in TIES
-    }
+    calls = {}
+    for ties in TIES:
+        calls[f"mAP, {ties}"] = partial(our_map, retrieval, k, ties)
+        calls[f"81 labels, {ties}"] = partial(our_map, labelled, k, ties)
+    for ties in TIES:
+        calls[f"report, {ties}"] = partial(
+            retrieval_report, *retrieval, ties=ties, packed=True
+        )
     return Costs(name, time_in_turns(calls, n_turns))
 
 

@@ -16,10 +16,11 @@ import numpy as np
 from sklhash._kernels.popcount import inlined, kernel
 from sklhash._kernels.vectors import write_distances, write_shared
 
-__all__ = ["Planes", "count_by_class", "count_by_shared_labels"]
+__all__ = ["Planes", "count_by_class", "count_by_shared_labels", "shorts"]
 
 RUN = 64  # what one step of `write_distances` writes
 _STRETCH = 32 * RUN  # items whose distances are held at once
+_SHORT_STRETCH = 8 * RUN  # where more arrays share the nearest memory
 _FEW = 4 * RUN  # items that are counted one by one
 _MOST_IN_A_CELL = 60_000  # cells of pairs hold 16 bits
 _MOST_WORDS_IN_PAIRS = 2  # of wider codes there are too many pairs of distances
@@ -34,6 +35,14 @@ class Planes(NamedTuple):
     words: tuple[int, ...]
 
 
+@inlined
+def shorts(n):
+    """Allocate numbers of 16 bits that begin with a cache line, unlike np.empty's."""
+    room = np.empty(n + 32, np.uint16)
+    start = -room.ctypes.data % 64 // 2
+    return room[start : start + n]
+
+
 @kernel
 def count_by_class(codes, n, starts, queries, classes, counts):
     """Count items of the query's class and others, by distance.
@@ -44,8 +53,8 @@ def count_by_class(codes, n, starts, queries, classes, counts):
     classes : int64 (n_queries,)
     counts : int64 (n_queries, 2, n_distances), others and those of the class, added to
     """
-    distances = np.empty(_STRETCH, np.uint16)
-    places = np.empty(_STRETCH // 2, np.uint16)
+    distances = shorts(_STRETCH)
+    places = shorts(_STRETCH // 2)
     n_distances = counts.shape[2]
     if len(codes.words) <= _MOST_WORDS_IN_PAIRS:
         tables = np.zeros((2, n_distances * n_distances), np.uint16)
@@ -153,14 +162,14 @@ def count_by_shared_labels(codes, labels, n, queries, query_labels, tables, coun
     tables : uint32 (4, n_levels * n_distances), zeros, working memory
     counts : int64 (n_queries, n_levels, n_distances), added to
     """
-    distances = np.empty(_STRETCH, np.uint16)
-    shared = np.empty(_STRETCH, np.uint16)
-    places = np.empty(_STRETCH, np.uint32)
+    distances = shorts(_SHORT_STRETCH)
+    shared = shorts(_SHORT_STRETCH)
+    places = np.empty(_SHORT_STRETCH, np.uint32)
     n_levels, n_distances = counts.shape[1:]
     for q in range(len(queries)):
         query, own_labels = queries[q].ctypes.data, query_labels[q].ctypes.data
-        for start in range(0, n, _STRETCH):
-            stop = min(start + _STRETCH, n)
+        for start in range(0, n, _SHORT_STRETCH):
+            stop = min(start + _SHORT_STRETCH, n)
             for i in range(0, stop - start, RUN):
                 write_distances(
                     codes.address,
@@ -178,7 +187,7 @@ def count_by_shared_labels(codes, labels, n, queries, query_labels, tables, coun
                     shared.ctypes.data + 2 * i,
                     labels.words,
                 )
-            for i in range(_STRETCH):
+            for i in range(_SHORT_STRETCH):
                 places[i] = np.uint32(shared[i]) * np.uint32(n_distances) + distances[i]
             size = stop - start
             for i in range(0, size - 3, 4):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklhash._kernels.counting import RUN
+from sklhash._kernels.counting import RUN, shorts
 from sklhash._kernels.popcount import inlined, kernel
 from sklhash._kernels.vectors import (
     nonzero_shorts,
@@ -162,8 +162,9 @@ def rank_by_class(codes, ids, queries, classes, own, places, found, hits):
         moved on
     hits : Hits, written
     """
-    distances = np.empty(_STRETCH, np.uint16)
-    levels = np.zeros(_STRETCH, np.uint16)
+    distances = shorts(_STRETCH)
+    levels = shorts(_STRETCH)
+    levels[:] = 0
     ranks = np.empty(_STRETCH, np.uint32)
     for q in range(len(queries)):
         query = queries[q].ctypes.data
@@ -185,8 +186,8 @@ def rank_by_shared_labels(
     labels : Planes of `n` items, as `codes`
     query_labels : uint64 (n_queries, n_label_words)
     """
-    distances = np.empty(_STRETCH, np.uint16)
-    levels = np.empty(_STRETCH, np.uint16)
+    distances = shorts(_STRETCH)
+    levels = shorts(_STRETCH)
     ranks = np.empty(_STRETCH, np.uint32)
     for q in range(len(queries)):
         query, own_labels = queries[q].ctypes.data, query_labels[q].ctypes.data

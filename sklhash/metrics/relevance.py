@@ -421,6 +421,9 @@ def _planes(words: NDArray[np.uint64]) -> Any:
     from sklhash._kernels.counting import Planes
 
     n_rows, n_words = words.shape
-    planes = np.zeros((n_words, n_rows + _MARGIN), dtype=np.uint64)
+    width = -(-(n_rows + _MARGIN) // 8) * 8
+    room = np.zeros(n_words * width + 8, dtype=np.uint64)
+    start = -room.ctypes.data % 64 // 8  # where a cache line begins
+    planes = room[start : start + n_words * width].reshape(n_words, width)
     planes[:, :n_rows] = words.T
     return Planes(planes, planes.ctypes.data, planes.strides[0], (0,) * n_words)
