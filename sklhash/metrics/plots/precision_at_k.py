@@ -191,8 +191,7 @@ class PrecisionAtKDisplay:
 
         exclude_self : bool or array-like of shape (n_queries,), default=False
             Whether query ``i`` is database item ``i`` and is left out of its own
-            ranking; or which
-            database item each query is.
+            ranking; or which database item each query is.
 
         packed : bool, default=False
             Whether the codes are packed.

@@ -177,6 +177,7 @@ class HammingPrecisionRecallDisplay:
             sample_weight=sample_weight,
             exclude_self=retrieval.exclude_self,
             packed=True,
+            n_bits=retrieval.n_bits,
             name=name_of(estimator) if name is None else name,
             ax=ax,
             **kwargs,
@@ -197,6 +198,7 @@ class HammingPrecisionRecallDisplay:
         sample_weight: ArrayLike | None = None,
         exclude_self: bool | ArrayLike = False,
         packed: bool = False,
+        n_bits: int | None = None,
         name: str | None = None,
         ax: Any = None,
         **kwargs: Any,
@@ -238,11 +240,13 @@ class HammingPrecisionRecallDisplay:
 
         exclude_self : bool or array-like of shape (n_queries,), default=False
             Whether query ``i`` is database item ``i`` and is left out of its own
-            ranking; or which
-            database item each query is.
+            ranking; or which database item each query is.
 
         packed : bool, default=False
             Whether the codes are packed.
+
+        n_bits : int, default=None
+            Number of bits of packed codes; None is eight a byte.
 
         name : str, default=None
             Name for the legend.
@@ -275,7 +279,7 @@ class HammingPrecisionRecallDisplay:
         }
         with shared_counts():
             precision, recall, points = precision_recall_curve(
-                *retrieval, by=by, **protocol
+                *retrieval, by=by, n_bits=n_bits, **protocol
             )
             score = mean_average_precision_score(*retrieval, **protocol)
         display = cls(

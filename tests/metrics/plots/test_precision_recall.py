@@ -164,6 +164,20 @@ def test_hashers_and_searches_are_drawn_as_their_codes(packed):
         assert display.line_.get_label() == displays[0].line_.get_label()
 
 
+def test_padding_of_packed_codes_makes_no_radii():
+    query, database, *labels = codes_and_labels()
+    display = HammingPrecisionRecallDisplay.from_predictions(
+        pack_codes(query), pack_codes(database), *labels, packed=True, n_bits=N_BITS
+    )
+    assert_allclose(display.points, np.arange(N_BITS + 1))
+    X, X_query, y, y_query = digits()
+    lsh = LSH(N_BITS, random_state=0, packed=True).fit(X)
+    display = HammingPrecisionRecallDisplay.from_estimator(
+        lsh, X_query, y_query, database=(X, y)
+    )
+    assert_allclose(display.points, np.arange(N_BITS + 1))
+
+
 def test_a_hasher_without_a_database_is_queried_in_itself():
     X, _, y, _ = digits()
     lsh = LSH(N_BITS, random_state=0).fit(X)
