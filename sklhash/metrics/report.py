@@ -4,46 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklhash.metrics import formulas
 from sklhash.metrics.bootstrap import as_generator, confidence_intervals
-from sklhash.metrics.formulas import Formula, evaluate
+from sklhash.metrics.formulas import evaluate
 from sklhash.metrics.options import (
     CONFIDENCE_LEVEL,
-    NO_RELEVANT,
     check_weights,
     fill_empty,
     mean_of_defined,
     retrieval_score,
 )
-from sklhash.metrics.protocols import (
-    PROTOCOLS,
-    APOptions,
-    ap_options,
-    has_bounds,
-    where_empty,
-)
+from sklhash.metrics.protocols import PROTOCOLS, ap_options
 from sklhash.metrics.relevance import Relevance, count_relevance
+from sklhash.metrics.report_rows import Row, rows_of
 from sklhash.metrics.report_text import as_text
 from sklhash.metrics.widths import width_of
 
 __all__ = ["retrieval_report"]
-
-
-class _Row(NamedTuple):
-    """A score of the report."""
-
-    name: str
-    label: str
-    formula: Formula
-    ties: str
-    empty: str
-    lacking: str = NO_RELEVANT
 
 
 @retrieval_score(
@@ -194,23 +176,23 @@ def retrieval_report(
     options = ap_options(
         protocol, relevance.n_items, k=k, ties=ties, normalize=normalize, empty=empty
     )
-    rows = _rows(relevance, options, _check_at(at, relevance.n_items), radius)
+    rows = rows_of(relevance, options, _check_at(at, relevance.n_items), radius)
     table = _evaluated(relevance, rows)
     weights = check_weights(sample_weight, table)
+    means = mean_of_defined(table, weights)
     scores = {
-        row.name: {"score": float(mean)}
-        for row, mean in zip(rows, mean_of_defined(table, weights), strict=True)
+        row.name: {"score": float(mean)} for row, mean in zip(rows, means, strict=True)
     }
     if confidence_level is not None:
-        low, high = confidence_intervals(
+        intervals = confidence_intervals(
             table,
             weights,
             confidence_level=confidence_level,
             n_resamples=n_resamples,
             generator=as_generator(random_state),
         )
-        for name, *ends in zip(scores, low, high, strict=True):
-            scores[name].update(low=float(ends[0]), high=float(ends[1]))
+        for entry, (low, high) in zip(scores.values(), intervals.T, strict=True):
+            entry.update(low=float(low), high=float(high))
     settled = {
         "protocol": protocol,
         "k": options.k,
@@ -241,75 +223,7 @@ def _check_at(at: Sequence[int], n_items: int) -> list[int]:
     return [int(k) for k in np.unique(ranks) if k <= n_items]
 
 
-def _rows(
-    relevance: Relevance, options: APOptions, at: list[int], radius: int
-) -> list[_Row]:
-    """List the scores of the report."""
-    top = "all" if options.k == relevance.n_items else options.k
-    ties, empty = options.ties, options.empty
-
-    def of_precisions(name: str, label: str, options: APOptions) -> _Row:
-        formula = formulas.average_precision(options)
-        ties = "index" if options.ties == "index" else "expected"
-        return _Row(
-            name, label, formula, ties, empty, where_empty(options, relevance.n_items)
-        )
-
-    def bound(ties: str, order: str) -> _Row:
-        name, label = f"mean_average_precision_{ties}", f"  {order} order of ties"
-        return of_precisions(name, label, options._replace(ties=ties))
-
-    def at_ranks(name: str, label: str, formula: Any) -> list[_Row]:
-        return [
-            _Row(f"{name}_at_{k}", f"{label}@{k}", formula(k), ties, empty) for k in at
-        ]
-
-    graded = [
-        _Row(
-            "weighted_mean_average_precision",
-            f"weighted mAP@{top}",
-            formulas.weighted_average_precision(options),
-            ties,
-            empty,
-            where_empty(options, relevance.n_items),
-        ),
-        *at_ranks("average_cumulative_gain", "ACG", formulas.cumulative_gain),
-    ]
-    bounds = [bound("optimistic", "best"), bound("pessimistic", "worst")]
-    within = formulas.precision_within(radius)
-    return [
-        of_precisions("mean_average_precision", f"mAP@{top}", options),
-        *(bounds if has_bounds(options, relevance.n_items) else []),
-        *(graded if relevance.multilabel else []),
-        *at_ranks("precision", "precision", formulas.precision),
-        *at_ranks("recall", "recall", formulas.recall),
-        *at_ranks("ndcg", "NDCG", formulas.ndcg),
-        _Row(
-            f"precision_within_radius_{radius}",
-            f"precision within radius {radius}",
-            lambda ranking: np.nan_to_num(within(ranking)),
-            ties,
-            "zero",
-        ),
-        _Row(
-            f"empty_share_within_radius_{radius}",
-            "  share of queries with nothing there",
-            lambda ranking: np.isnan(within(ranking)).astype(float),
-            ties,
-            "zero",
-        ),
-        _Row(
-            "mean_reciprocal_rank",
-            "mean reciprocal rank",
-            formulas.reciprocal_rank(relevance.n_items),
-            ties,
-            empty,
-        ),
-        _Row("r_precision", "R-precision", formulas.r_precision(), ties, empty),
-    ]
-
-
-def _evaluated(relevance: Relevance, rows: list[_Row]) -> NDArray[np.float64]:
+def _evaluated(relevance: Relevance, rows: list[Row]) -> NDArray[np.float64]:
     """Return the scores of the queries, (n_queries, n_rows), empty ones settled."""
     wanted = [(row.ties, row.formula) for row in rows]
     table = np.stack(evaluate(relevance, *wanted), axis=1)
