@@ -6,6 +6,7 @@ from sklhash.codes import (
     pack_codes,
     unpack_codes,
 )
+from sklhash.feature_extraction import PathLoader, TorchFeatureExtractor
 from sklhash.hashers import (
     CNNH,
     DPSH,
@@ -57,8 +58,10 @@ __all__ = [
     "HashNet",
     "HashedNeighbors",
     "OrthoHash",
+    "PathLoader",
     "RetrievalShuffleSplit",
     "SpectralHashing",
+    "TorchFeatureExtractor",
     "code_statistics",
     "hamming_distances",
     "make_retrieval_scorer",

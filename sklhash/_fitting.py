@@ -1,12 +1,13 @@
-"""A fit that fails leaves no trace."""
+"""A fit that fails leaves no trace, and warnings point at who called it."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["unchanged_on_failure"]
+__all__ = ["stacklevel_of_user", "unchanged_on_failure"]
 
 
 @contextmanager
@@ -24,3 +25,15 @@ def unchanged_on_failure(estimator: Any) -> Iterator[None]:
         for name in vars(estimator).keys() - before.keys():
             delattr(estimator, name)
         raise
+
+
+def stacklevel_of_user() -> int:
+    """Return the `stacklevel` of a warning that points at who called the library."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _is_of_a_library(frame.f_globals["__name__"]):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _is_of_a_library(module: str) -> bool:
+    return module.partition(".")[0] in {"sklhash", "sklearn", "skorch"}

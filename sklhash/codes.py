@@ -304,6 +304,11 @@ def check_code_pair(
     )
 
 
+def pack_positive(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return packed codes with ones where a matrix of `values` is above zero."""
+    return np.packbits(values > 0, axis=1, bitorder="little")
+
+
 def numbers_of(values: NDArray[Any]) -> NDArray[Any]:
     """Return an object array as floats where it holds numbers, others as they are."""
     if values.dtype == object and not any(isinstance(v, str) for v in values.flat):

@@ -23,7 +23,7 @@ from sklhash.hashers.supervision import (
     refuse_what_tells_nothing_apart,
 )
 from sklhash.targets import Targets, encode_targets
-from sklhash.training.batches import float32_rows
+from sklhash.training.blocks import float32_rows
 from sklhash.training.heads import rowwise_linear
 
 __all__ = ["AnchorHasher"]
@@ -126,7 +126,7 @@ class AnchorHasher(BaseHasher):
             check_consistent_length(X, y)
             targets = encode_targets(y)
             rng = np.random.default_rng(draw_seed(self.random_state))
-            rows = labelled_rows(self, targets, stacklevel=3)
+            rows = labelled_rows(self, targets)
             rows = self._sample(rows, targets, rng)
             refuse_what_tells_nothing_apart(
                 targets.take(rows), by_similarity=self._learns_by_similarity

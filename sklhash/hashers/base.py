@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import field
@@ -20,17 +21,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklhash.codes import pack_codes
+from sklhash.codes import pack_positive
 from sklhash.hashers.parameters import DeclaredParameters
 from sklhash.metrics.scorers import map_scorer
-from sklhash.training.batches import float32_blocks
+from sklhash.training.blocks import float32_blocks
 
 __all__ = ["BaseHasher", "draw_seed"]
 
 
-def _block_rows(n_features: int) -> int:
+def _block_rows(X: Any) -> int:
     """Return how many rows are mapped at once: 256, fewer if they are very wide."""
-    return max(16, min(256, 2**22 // n_features))
+    return max(16, min(256, 2**22 // math.prod(X.shape[1:])))
 
 
 class BaseHasher(
@@ -114,8 +115,9 @@ class BaseHasher(
         X = self._check_fitted_X(X)
         codes = np.empty((X.shape[0], self._n_features_out), dtype=np.uint8)
         for rows, block_values in self._project_blocks(X):
-            bits = block_values > 0
-            codes[rows] = pack_codes(bits) if self.packed else bits
+            codes[rows] = (
+                pack_positive(block_values) if self.packed else block_values > 0
+            )
         return codes
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -164,7 +166,11 @@ class BaseHasher(
             dtype="numeric",
             accept_sparse="csr",
             ensure_all_finite=False,
+            allow_nd=self._takes_rows_of_any_rank(reset),
         )
+
+    def _takes_rows_of_any_rank(self, unfitted: bool) -> bool:
+        return False
 
     def _check_fitted_X(self, X: Any) -> Any:
         check_is_fitted(self)
@@ -172,15 +178,17 @@ class BaseHasher(
 
     def _blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Walk over checked `X` in blocks of finite float32 rows."""
-        return float32_blocks(X, _block_rows(X.shape[1]))
+        return float32_blocks(X, _block_rows(X))
 
     def _project_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Map `X` in blocks of one height, the last one filled up with zeros."""
-        height = _block_rows(X.shape[1])
+        height = _block_rows(X)
         for rows, block in self._blocks(X):
             n_rows = len(block)
             if n_rows < height:
-                block = np.pad(block, ((0, height - n_rows), (0, 0)))
+                block = np.concatenate(
+                    [block, np.zeros((height - n_rows, *X.shape[1:]), np.float32)]
+                )
             yield rows, self._project(block)[:n_rows]
 
 

@@ -7,10 +7,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import check_consistent_length
 from torch import Tensor
 
-from sklhash.hashers.deep import DeepHasher
-from sklhash.targets import Targets
+from sklhash.hashers.deep import DeepHasher, labels_apart
+from sklhash.hashers.supervision import refuse_missing_y
+from sklhash.targets import Targets, encode_targets
 from sklhash.training.augment import FeatureAugmentation
 from sklhash.training.batches import TrainingRows
 
@@ -44,11 +46,14 @@ class ContrastiveHasher(DeepHasher):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
+        X : {array-like, sparse matrix, torch Dataset} of shape \
+                (n_samples, n_features)
+            Features; with a `backbone` rows of any shape.
 
-        y : Ignored
-            Not used, present for API consistency by convention.
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels), default=None
+            Labels that the rows kept out by `validation_fraction` are scored by. Not
+            learnt from, and ignored without `validation_fraction`.
 
         Returns
         -------
@@ -60,10 +65,10 @@ class ContrastiveHasher(DeepHasher):
         ValueError
             If a parameter is out of range, `X` is malformed or has a single row.
         """
-        return super().fit(X)
+        return super().fit(X, y)
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Train for one pass over a chunk of rows.
+    def partial_fit(self, X: Any, y: Any = None, *, n_epochs: int = 1) -> Self:
+        """Train on a chunk of rows.
 
         The first call, on a hasher that was not fitted, fixes the scale of the features
         and what the method draws for a fit; later calls go on from there. The learning
@@ -72,18 +77,22 @@ class ContrastiveHasher(DeepHasher):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch Dataset} of shape \
+                (n_samples, n_features)
             Features.
 
         y : Ignored
             Not used, present for API consistency by convention.
+
+        n_epochs : int, default=1
+            Number of passes over the chunk.
 
         Returns
         -------
         self : object
             The fitted hasher.
         """
-        return super().partial_fit(X)
+        return super().partial_fit(X, n_epochs=n_epochs)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -94,17 +103,24 @@ class ContrastiveHasher(DeepHasher):
     def _check_training(
         self, X: Any, y: Any, *, classes: Any, first: bool
     ) -> TrainingRows:
+        scores = self.validation_fraction is not None
+        if scores:
+            X, y = labels_apart(X, y)
+            refuse_missing_y(self, y, instead=" validation_fraction scores by labels.")
         X = self._check_X(X, reset=first)
         n_rows = X.shape[0]
         if n_rows < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 rows, got n_samples={n_rows}."
             )
-        no_labels = sparse.csr_array((n_rows, 0), dtype=np.float32)
-        return TrainingRows(X, Targets(np.arange(0), no_labels), np.arange(n_rows))
+        targets = Targets(np.arange(0), sparse.csr_array((n_rows, 0), dtype=np.float32))
+        if scores:
+            check_consistent_length(X, y)
+            targets = encode_targets(y)
+        return self._rows_of(X, targets, np.arange(n_rows))
 
     def _check_learnable(self, targets: Targets) -> None:
         """Features are enough."""
 
-    def _take_classes(self, targets: Any) -> None:
-        """There are none."""
+    def _class_attributes(self, targets: Any) -> dict[str, Any]:
+        return {}

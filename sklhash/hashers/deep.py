@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,10 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_consistent_length
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from torch import Tensor
+from sklearn.utils.validation import _check_feature_names, _check_n_features
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from sklhash._fitting import unchanged_on_failure
 from sklhash.hashers.base import BaseHasher, draw_seed
@@ -28,22 +33,30 @@ from sklhash.hashers.supervision import (
 )
 from sklhash.pairs import Pairs
 from sklhash.targets import Targets, encode_targets
-from sklhash.training.augment import (
-    AUGMENTATIONS,
-    FeatureAugmentation,
-    make_augmentation,
+from sklhash.training.augment import AUGMENTATIONS, FeatureAugmentation
+from sklhash.training.backbones import BackboneHead
+from sklhash.training.batches import TrainingRows
+from sklhash.training.checkpoints import Checkpoint, CheckpointFolder
+from sklhash.training.datasets import (
+    DatasetArray,
+    StreamArray,
+    StreamedRows,
+    dataset_as_array,
 )
-from sklhash.training.batches import ShuffledBatches, TrainingRows
+from sklhash.training.failures import out_of_memory_explained
+from sklhash.training.fingerprints import fingerprint
 from sklhash.training.heads import HashHead
-from sklhash.training.recipes import lr_factor, optimizer_params, resolve_device
 
 if TYPE_CHECKING:
     from sklhash.training.net import HashingNet
 
-__all__ = ["DeepHasher", "HashLoss"]
+__all__ = ["DeepHasher", "HashLoss", "labels_apart"]
+
+# What a training does not depend on.
+NOT_IN_FINGERPRINT = ("accelerator", "checkpoint", "device", "packed", "verbose")
 
 
-class DeepHasher(BaseHasher):
+class DeepHasher(CallbackSupportMixin, BaseHasher):
     """Base of hashers that train a torch module.
 
     A method is a subclass that declares its own parameters as annotated class
@@ -98,6 +111,8 @@ class DeepHasher(BaseHasher):
     (150, 8)
     """
 
+    backbone: nn.Module | Callable[[], nn.Module] | None = None
+    backbone_lr_scale: float = 0.1
     hidden_layer_sizes: Sequence[int] = ()
     augment: str | FeatureAugmentation | Callable[[Tensor], Tensor] | None = None
     max_epochs: int = 50
@@ -106,7 +121,14 @@ class DeepHasher(BaseHasher):
     weight_decay: float = 0.0
     optimizer: str | Callable[..., torch.optim.Optimizer] = "adam"
     lr_schedule: str | Callable[[int, int], float] | None = None
+    validation_fraction: float | None = None
+    n_iter_no_change: int | None = None
     callbacks: Sequence[Any] | None = None
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None
+    warm_start: bool = False
+    precision: str = "float32"
+    compile: bool = False
+    accelerator: Any = None
     device: str | torch.device = "auto"
     net_params: dict[str, Any] | None = None
     random_state: int | np.random.RandomState | None = None
@@ -117,6 +139,8 @@ class DeepHasher(BaseHasher):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseHasher._parameter_constraints,
+        "backbone": [nn.Module, callable, None],
+        "backbone_lr_scale": [Interval(Real, 0, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
         "augment": [StrOptions({*AUGMENTATIONS}), FeatureAugmentation, callable, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -125,7 +149,14 @@ class DeepHasher(BaseHasher):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "optimizer": [StrOptions({"adam", "adamw", "sgd"}), callable],
         "lr_schedule": [StrOptions({"step", "cosine"}), callable, None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "callbacks": [list, tuple, None],
+        "checkpoint": [str, os.PathLike, Checkpoint, None],
+        "warm_start": ["boolean"],
+        "precision": [StrOptions({"float32", "bf16"})],
+        "compile": ["boolean"],
+        "accelerator": [HasMethods(["prepare", "backward"]), None],
         "device": [str, torch.device],
         "net_params": [dict, None],
         "random_state": ["random_state"],
@@ -152,13 +183,14 @@ class DeepHasher(BaseHasher):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
+        X : {array-like, sparse matrix, torch Dataset} of shape \
+                (n_samples, n_features)
+            Features; with a `backbone` rows of any shape. A dataset yields ``(x, y)``.
 
         y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
-                (n_samples, n_labels)
+                (n_samples, n_labels), default=None
             Class labels, or a label indicator of zeros and ones. Rows without a label
-            are left out with a warning.
+            are left out with a warning. None if the dataset has them.
 
         Returns
         -------
@@ -168,28 +200,38 @@ class DeepHasher(BaseHasher):
         Raises
         ------
         ValueError
-            If a parameter is out of range, `X` or `y` is malformed, or fewer than two
-            rows or two classes are left to learn from.
+            If a parameter is out of range, `X` or `y` is malformed, fewer than two rows
+            or two classes are left to learn from, or the training diverges.
+
+        Warns
+        -----
+        UserWarning
+            If bits are the same for all rows, or equal to another bit.
         """
+        self._init_callback_context(max_subtasks=self.max_epochs)
         with unchanged_on_failure(self):
-            dataset = self._check_training(X, y, classes=None, first=True)
+            dataset = self._check_training(X, y, classes=None, first=not self._goes_on)
             self._check_learnable(dataset.targets)
-            self._train(dataset)
+            self._train(dataset, X, y)
         return self
 
     @available_if(lambda self: self._supports_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Self:
-        """Train for one pass over a chunk of rows.
+    def partial_fit(
+        self, X: Any, y: Any = None, classes: Any = None, *, n_epochs: int = 1
+    ) -> Self:
+        """Train on a chunk of rows.
 
         The first call, on a hasher that was not fitted, fixes the classes, the scale of
         the features and what the method draws for a fit; later calls go on from there.
         The learning rate is `lr` throughout, since `lr_schedule` is for :meth:`fit`;
-        changes of other parameters wait for the next fit.
+        changes of other parameters wait for the next fit. `validation_fraction`,
+        `checkpoint` and the callbacks of `set_callbacks` are for :meth:`fit`, too.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, torch Dataset} of shape \
+                (n_samples, n_features)
             Features.
 
         y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
@@ -199,6 +241,9 @@ class DeepHasher(BaseHasher):
         classes : array-like of shape (n_classes,), default=None
             All classes that may come or, with a label indicator, the names of its
             columns. None takes those of the first call. Later calls may repeat it.
+
+        n_epochs : int, default=1
+            Number of passes over the chunk.
 
         Returns
         -------
@@ -214,9 +259,7 @@ class DeepHasher(BaseHasher):
         with unchanged_on_failure(self):
             first = not self.__sklearn_is_fitted__()
             dataset = self._check_training(X, y, classes=classes, first=first)
-            net = self._make_net(dataset) if first else copy.deepcopy(self.net_)
-            net.train_on(dataset, lr=self.lr)
-            self._take(net, dataset.targets, self.n_bits if first else self.n_bits_)
+            self._stream(dataset, n_epochs, first=first)
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -228,18 +271,63 @@ class DeepHasher(BaseHasher):
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         return self.net_.project(block, self.net_.module_)
 
+    def _check_X(self, X: Any, *, reset: bool) -> Any:
+        if isinstance(X, Dataset):
+            X = dataset_as_array(X)
+        if isinstance(X, (DatasetArray, StreamArray)):
+            _check_feature_names(self, X, reset=reset)
+            _check_n_features(self, X, reset=reset)
+            if len(X.shape) > 2 and not self._takes_rows_of_any_rank(reset):
+                raise ValueError(
+                    "A dataset must have vectors of features as items, got items of "
+                    f"shape {X.shape[1:]}; a backbone takes those."
+                )
+        else:
+            X = super()._check_X(X, reset=reset)
+        if reset:
+            self._row_shape = X.shape[1:]
+        elif X.shape[1:] != self._row_shape:
+            raise ValueError(
+                f"X must have rows of shape {self._row_shape}, as in the fit, got "
+                f"{X.shape[1:]}."
+            )
+        return X
+
+    def _takes_rows_of_any_rank(self, unfitted: bool) -> bool:
+        if unfitted:
+            return self.backbone is not None
+        return isinstance(self.net_.module_, BackboneHead)
+
     def _check_training(
         self, X: Any, y: Any, *, classes: Any, first: bool
     ) -> TrainingRows:
         """Check the input and return the rows to train on."""
+        X, y = labels_apart(X, y)
         refuse_missing_y(self, y)
         X = self._check_X(X, reset=first)
         check_consistent_length(X, y)
         targets = encode_targets(y, classes=classes if first else self._known_classes())
         if not first:
             self._check_same_classes(targets, classes)
-        rows = labelled_rows(self, targets, stacklevel=4)
-        return TrainingRows(X, targets.take(rows), rows)
+        rows = labelled_rows(self, targets)
+        return self._rows_of(X, targets.take(rows), rows)
+
+    def _rows_of(
+        self, X: Any, targets: Targets, rows: NDArray[np.intp]
+    ) -> TrainingRows:
+        if not isinstance(X, StreamArray):
+            return TrainingRows(X, targets, rows)
+        if not self._supports_partial_fit or self.validation_fraction is not None:
+            needed = (
+                f"{type(self).__name__} keeps something for each row"
+                if not self._supports_partial_fit
+                else f"validation_fraction={self.validation_fraction} keeps rows apart"
+            )
+            raise ValueError(
+                f"{needed}, and the items of an iterable dataset have no numbers: pass "
+                "a dataset with __getitem__ and __len__, or an array."
+            )
+        return StreamedRows(X, targets, rows)
 
     def _check_learnable(self, targets: Targets) -> None:
         refuse_what_tells_nothing_apart(
@@ -266,72 +354,156 @@ class DeepHasher(BaseHasher):
                 f"fixed: {self.classes_.tolist()}."
             )
 
-    def _make_net(self, dataset: TrainingRows) -> HashingNet:
-        """Build head, loss and net for a fit."""
-        from sklhash.training.net import HashingNet
+    @property
+    def _goes_on(self) -> bool:
+        return self.warm_start and self.__sklearn_is_fitted__()
 
-        generator = torch.Generator().manual_seed(draw_seed(self.random_state))
-        head = self._make_head(self.n_features_in_)
-        loss = self._make_loss(dataset.targets)
-        for made, wanted in ((head, HashHead), (loss, HashLoss)):
-            if not isinstance(made, wanted):
-                raise TypeError(
-                    f"{type(self).__name__} must make a {wanted.__name__}, got "
-                    f"{type(made).__name__}."
-                )
-        head.reset_parameters(generator)
-        head.standardize.learn(dataset.blocks())
-        loss.on_fit_begin(dataset.targets, self.n_bits, generator)
-        named = {
-            "max_epochs": self.max_epochs,
-            "batch_size": self.batch_size,
-            "lr": self.lr,
-            "lr_factor": lr_factor(self.lr_schedule),
-            "augmentation": make_augmentation(self.augment, generator),
-            "callbacks": None if self.callbacks is None else list(self.callbacks),
-            "iterator_train": ShuffledBatches,
-            "iterator_train__generator": generator,
-            "device": resolve_device(self.device),
-            "verbose": self.verbose,
-            **optimizer_params(self.optimizer, self.weight_decay),
-        }
-        _check_net_params(self.net_params or {}, named)
-        return HashingNet(head, loss, **{**named, **(self.net_params or {})})
+    def _train(self, dataset: TrainingRows, X: Any, y: Any) -> None:
+        """Train on some rows of `X` and `y`, and become the fitted hasher."""
+        from sklhash.hashers.assembly import net_for, net_that_goes_on
+        from sklhash.training.callbacks import SklearnCallbacks
+        from sklhash.training.redundancy import RedundantBits
 
-    def _train(self, dataset: TrainingRows) -> None:
-        """Train from the start and become the fitted hasher."""
-        net = self._make_net(dataset)
-        net.fit(dataset)
+        self._check_agreement(dataset)
+        folder, state = self._find_checkpoint(dataset)
+        seed = draw_seed(self.random_state) if state is None else state["seed"]
+        n_items = len(dataset)
+        with out_of_memory_explained(self.device, self.batch_size):
+            if self._goes_on:
+                net, dataset = net_that_goes_on(self, dataset)
+            else:
+                net, dataset = net_for(self, dataset, seed)
+            bridge = SklearnCallbacks(
+                self,
+                self._callback_fit_ctx,
+                X,
+                y,
+                lambda net: self._fitted_attributes(net, dataset.targets, self.n_bits),
+            )
+            net.accompany(
+                *self._early_stopping(),
+                ("sklearn_callbacks", bridge),
+                *self._checkpointing(folder, seed, state),
+                ("redundant_bits", RedundantBits(self.n_bits)),
+            )
+            net.partial_fit(dataset)
+        self._n_items = n_items
         self._take(net, dataset.targets, self.n_bits)
+
+    def _stream(self, dataset: TrainingRows, n_epochs: int, *, first: bool) -> None:
+        """Train on a chunk, and become the fitted hasher."""
+        from sklhash.hashers.assembly import net_for
+
+        with out_of_memory_explained(self.device, self.batch_size):
+            if first:
+                net, dataset = net_for(self, dataset, draw_seed(self.random_state))
+            else:
+                net = copy.deepcopy(self.net_)
+                dataset.to(net.device)
+            net.go_on(replace(net.plan, lr_factor=None), lr=self.lr)
+            net.partial_fit(dataset, epochs=n_epochs)
+        self._take(net, dataset.targets, self.n_bits if first else self.n_bits_)
+
+    def _check_agreement(self, dataset: TrainingRows) -> None:
+        """Refuse parameters that do not go with each other or with the data."""
+        if self.n_iter_no_change is not None and self.validation_fraction is None:
+            raise ValueError(
+                f"n_iter_no_change={self.n_iter_no_change} counts epochs without a "
+                "better mAP of rows kept out: it needs a validation_fraction."
+            )
+        if not self._goes_on:
+            return
+        if self.n_bits != self.n_bits_:
+            raise ValueError(
+                f"warm_start goes on with n_bits={self.n_bits_}, got {self.n_bits}."
+            )
+        if not self._supports_partial_fit and len(dataset) != self._n_items:
+            raise ValueError(
+                f"{type(self).__name__} keeps something for each row, so warm_start "
+                f"goes on with the {self._n_items} rows of the fit before, got "
+                f"{len(dataset)}."
+            )
+
+    def _find_checkpoint(
+        self, dataset: TrainingRows
+    ) -> tuple[CheckpointFolder | None, dict[str, Any] | None]:
+        """Return where checkpoints of this fit are, and the last one."""
+        if self.checkpoint is None:
+            return None, None
+        parameters = self.get_params(deep=False)
+        for name in NOT_IN_FINGERPRINT:
+            del parameters[name]
+        begins_with = self.net_.module_ if self._goes_on else None
+        parts = type(self), parameters, begins_with, *dataset.parts()
+        folder = CheckpointFolder(_checkpoint(self).path, fingerprint(*parts))
+        state = folder.load()
+        if state is not None and state["finished"] and self.random_state is None:
+            folder.clear()
+            state = None
+        return folder, state
+
+    def _early_stopping(self) -> list[tuple[str, Any]]:
+        from sklhash.training.early_stopping import BestEpoch
+
+        if self.n_iter_no_change is None:
+            return []
+        return [("best_epoch", BestEpoch(self.n_iter_no_change))]
+
+    def _checkpointing(
+        self, folder: CheckpointFolder | None, seed: int, state: Any
+    ) -> list[tuple[str, Any]]:
+        from sklhash.training.resuming import KeepState
+
+        if folder is None:
+            return []
+        every = _checkpoint(self).every
+        return [("keep_state", KeepState(folder, every, seed, state))]
 
     def _take(self, net: HashingNet, targets: Targets | Pairs, n_bits: int) -> None:
         """Become the fitted hasher that the trained net makes."""
-        self.net_ = net
-        self.n_bits_ = n_bits
-        self._take_classes(targets)
-        self.history_ = net.epochs()
-        self.loss_curve_ = [epoch["loss"] for epoch in self.history_]
-        self.n_iter_ = len(self.history_)
+        for name in {"classes_", "_multilabel"} & vars(self).keys():
+            delattr(self, name)
+        for name, value in self._fitted_attributes(net, targets, n_bits).items():
+            setattr(self, name, value)
 
-    def _take_classes(self, targets: Any) -> None:
-        self.classes_ = targets.classes
-        self._multilabel = targets.multilabel
+    def _fitted_attributes(
+        self, net: HashingNet, targets: Targets | Pairs, n_bits: int
+    ) -> dict[str, Any]:
+        history = net.epochs()
+        return {
+            "net_": net,
+            "n_bits_": n_bits,
+            "history_": history,
+            "loss_curve_": [epoch["loss"] for epoch in history],
+            "n_iter_": len(history),
+            **self._class_attributes(targets),
+        }
+
+    def _class_attributes(self, targets: Any) -> dict[str, Any]:
+        return {"classes_": targets.classes, "_multilabel": targets.multilabel}
 
 
-def _check_net_params(net_params: dict[str, Any], named: dict[str, Any]) -> None:
-    """Refuse what would undo a setting of the hasher or the parts it is made of."""
-    parts = {"module", "criterion", "dataset", "iterator_train", "train_split"}
-    settled = {*named, "optimizer__lr", "warm_start"} - {"optimizer__momentum"}
-    taken = [
-        name
-        for name in net_params
-        if name in settled or name.partition("__")[0] in parts
-    ]
-    if taken:
+def labels_apart(X: Any, y: Any) -> tuple[Any, Any]:
+    """Return features and labels, where a dataset has both."""
+    if not isinstance(X, Dataset):
+        return X, y
+    X = dataset_as_array(X)
+    labels = X.labels()
+    if y is None:
+        return X, labels
+    if labels is not None:
         raise ValueError(
-            f"net_params must not hold {taken}, which the hasher sets itself; use its "
-            "own parameters."
+            f"y must be None where X is a dataset that yields (x, y), got "
+            f"{type(y).__name__}."
         )
+    return X, y
+
+
+def _checkpoint(hasher: DeepHasher) -> Checkpoint:
+    if isinstance(hasher.checkpoint, Checkpoint):
+        return hasher.checkpoint
+    assert hasher.checkpoint is not None
+    return Checkpoint(hasher.checkpoint)
 
 
 document_what_is_shared(DeepHasher)

@@ -100,7 +100,7 @@ class DSRHLoss(DrawingLoss):
             starts.clamp(max=n_rows - 1).flatten(),
             stops.flatten(),
             self.n_lists,
-            self.generator,
+            self.generator.on(y.device),
         )
         places = places.view(3, n_rows, -1).permute(1, 2, 0)
         there = (stops > starts).T[:, None, :]

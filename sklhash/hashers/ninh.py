@@ -120,8 +120,9 @@ class NINHLoss(DrawingLoss):
         order, _, n_relevant, n_listed = neighbours(y)
         none = torch.zeros_like(n_relevant)
         last = len(y) - 1
+        generator = self.generator.on(y.device)
         positive, negative = (
-            order.gather(1, draw_between(*span, self.n_triplets, self.generator))
+            order.gather(1, draw_between(*span, self.n_triplets, generator))
             for span in ((none, n_relevant), (n_relevant.clamp(max=last), n_listed))
         )
         return positive, negative, (n_relevant > 0) & (n_listed > n_relevant)

@@ -7,12 +7,14 @@ from typing import Any, ClassVar, Self
 import torch
 from sklearn.base import _fit_context
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from sklhash._fitting import unchanged_on_failure
 from sklhash.hashers.deep import DeepHasher
 from sklhash.hashers.supervision import refuse_missing_y
 from sklhash.pairs import Pairs, encode_pairs
 from sklhash.training.batches import TrainingPairs
+from sklhash.training.datasets import StreamArray
 
 __all__ = ["PairwiseHasher", "pairs_of_batch"]
 
@@ -42,13 +44,15 @@ class PairwiseHasher(DeepHasher):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
+        X : {array-like, sparse matrix, torch Dataset} of shape \
+                (n_samples, n_features)
+            Features; with a `backbone` rows of any shape. A dataset yields ``(x, y)``.
 
         y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
                 (n_samples, n_labels), default=None
             Class labels, or a label indicator of zeros and ones. Rows without a label
-            are left out with a warning. None if there are pairs.
+            are left out with a warning. None if there are pairs, or the dataset has
+            labels.
 
         pairs : tuple of three array-likes of shape (n_pairs,), default=None
             What is known in place of labels: ``(i, j, s)`` says that rows ``i`` and
@@ -67,20 +71,33 @@ class PairwiseHasher(DeepHasher):
             If a parameter is out of range, `X`, `y` or `pairs` is malformed, there are
             labels and pairs or neither, or there is nothing to tell apart.
         """
+        self._init_callback_context(max_subtasks=self.max_epochs)
         with unchanged_on_failure(self):
+            first = not self._goes_on
             if pairs is None:
-                refuse_missing_y(self, y, instead=" It learns from pairs as well.")
-                dataset = self._check_training(X, y, classes=None, first=True)
+                if not isinstance(X, Dataset):
+                    refuse_missing_y(self, y, instead=" It learns from pairs as well.")
+                dataset = self._check_training(X, y, classes=None, first=first)
                 self._check_learnable(dataset.targets)
             else:
-                dataset = self._check_pairs(X, y, pairs)
-            self._train(dataset)
+                dataset = self._check_pairs(X, y, pairs, first=first)
+            self._train(dataset, X, y)
         return self
 
-    def _check_pairs(self, X: Any, y: Any, pairs: Any) -> TrainingPairs:
+    def _check_pairs(self, X: Any, y: Any, pairs: Any, *, first: bool) -> TrainingPairs:
         if y is not None:
             raise ValueError("Pass y or pairs, not both.")
-        X = self._check_X(X, reset=True)
+        if self.validation_fraction is not None:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} needs labels to score "
+                "by, and pairs have none."
+            )
+        X = self._check_X(X, reset=first)
+        if isinstance(X, StreamArray):
+            raise ValueError(
+                "pairs are numbers of rows, and the items of an iterable dataset have "
+                "none: pass a dataset with __getitem__ and __len__, or an array."
+            )
         known = encode_pairs(pairs, X.shape[0], graded=self._graded_pairs)
         rows, known = known.compact()
         return TrainingPairs(X, known, rows)
@@ -93,11 +110,8 @@ class PairwiseHasher(DeepHasher):
             )
         return super()._known_classes()
 
-    def _take_classes(self, targets: Any) -> None:
-        if not isinstance(targets, Pairs):
-            super()._take_classes(targets)
-        elif hasattr(self, "classes_"):
-            del self.classes_, self._multilabel
+    def _class_attributes(self, targets: Any) -> dict[str, Any]:
+        return {} if isinstance(targets, Pairs) else super()._class_attributes(targets)
 
 
 def pairs_of_batch(y: Any, *, graded: bool = False) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from scipy import linalg
 from sklearn.utils.extmath import svd_flip
 from torch import Tensor
 
-from sklhash.training.batches import float32_blocks
+from sklhash.training.blocks import float32_blocks
 from sklhash.training.heads import rowwise_linear
 
 __all__ = ["Moments", "principal_directions", "project_on"]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklhash._fitting import stacklevel_of_user
 from sklhash.targets import Targets
 
 __all__ = ["labelled_rows", "refuse_missing_y", "refuse_what_tells_nothing_apart"]
@@ -23,9 +24,7 @@ def refuse_missing_y(hasher: Any, y: Any, instead: str = "") -> None:
         )
 
 
-def labelled_rows(
-    hasher: Any, targets: Targets, *, stacklevel: int
-) -> NDArray[np.intp]:
+def labelled_rows(hasher: Any, targets: Targets) -> NDArray[np.intp]:
     """Return the numbers of the rows with a label, with a warning if there are others.
 
     Raises
@@ -49,7 +48,7 @@ def labelled_rows(
             f"{len(targets) - len(rows)} of {len(targets)} rows have no label and "
             "are left out of the training.",
             UserWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=stacklevel_of_user(),
         )
     return rows
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sklhash.hashers.loss import HashLoss
 from sklhash.targets import Targets
+from sklhash.training.generators import DeviceGenerator, draw_seed_from
 
 __all__ = ["DrawingLoss", "Neighbours", "draw_between", "neighbours"]
 
@@ -77,16 +78,18 @@ def draw_between(
         How many to draw from each.
 
     generator : torch.Generator
-        Source of randomness, on the CPU.
+        Source of randomness, on the device of `start`.
 
     Returns
     -------
     numbers : Tensor of shape (n, n_draws), dtype=int64
         From an empty range comes `start`.
     """
-    wide = torch.randint(2**62, (len(start), n_draws), generator=generator)
+    wide = torch.randint(
+        2**62, (len(start), n_draws), generator=generator, device=start.device
+    )
     width = (stop - start).clamp(min=1)
-    return start[:, None] + wide.to(start.device) % width[:, None]
+    return start[:, None] + wide % width[:, None]
 
 
 class DrawingLoss(HashLoss):
@@ -100,5 +103,4 @@ class DrawingLoss(HashLoss):
         self, targets: Targets, n_bits: int, generator: torch.Generator
     ) -> None:
         """Seed the draws."""
-        seed = int(torch.randint(2**62, (), generator=generator))
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = DeviceGenerator(draw_seed_from(generator))

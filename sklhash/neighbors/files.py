@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from math import prod
 from typing import Any, BinaryIO, Literal
-from uuid import uuid4
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from sklhash._files import PathLike, written_whole
 
 __all__ = [
     "labels_as_arrays",
@@ -31,7 +31,6 @@ __all__ = [
 
 Arrays = dict[str, NDArray[Any]]
 Metadata = dict[str, str]
-PathLike = str | os.PathLike[str]
 
 FORMAT = "sklhash.HammingNeighbors"
 VERSION = 1
@@ -78,25 +77,11 @@ def write_arrays(path: PathLike, arrays: Arrays, metadata: Metadata) -> None:
     """
     arrays = _in_file_order(arrays)
     header = _header(arrays, metadata)
-    path = os.path.realpath(path)
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path} is a directory, and a file is to be written.")
-    temporary = os.path.join(os.path.dirname(path), f".{uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(header)
-            for array in arrays.values():
-                for piece in _pieces(array):
-                    file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileNotFoundError):
-            shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with written_whole(path) as file:
+        file.write(header)
+        for array in arrays.values():
+            for piece in _pieces(array):
+                file.write(piece)
 
 
 def read_arrays(

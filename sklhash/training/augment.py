@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sklhash.training.generators import draw_seed_from, global_generators_seeded
 from sklhash.training.heads import Standardize
 
 __all__ = [
@@ -43,7 +42,8 @@ class FeatureAugmentation(ABC):
             Has the training rows' mean, (n_features,), and scale, a number.
 
         generator : torch.Generator
-            Source of randomness, on the CPU whatever the device of `x`.
+            Source of randomness, on the device of `x`: draw from it with
+            ``device=x.device``.
 
         Returns
         -------
@@ -78,7 +78,7 @@ class GaussianNoise(FeatureAugmentation):
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
     ) -> Tensor:
         """Return the batch with noise."""
-        noise = torch.randn(x.shape, generator=generator).to(x.device)
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
         return x + self.std * standardize.scale * noise
 
 
@@ -101,8 +101,8 @@ class FeatureDropout(FeatureAugmentation):
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
     ) -> Tensor:
         """Return the batch with holes."""
-        kept = torch.rand(x.shape, generator=generator) >= self.rate
-        return torch.where(kept.to(x.device), x, standardize.mean)
+        kept = torch.rand(x.shape, generator=generator, device=x.device) >= self.rate
+        return torch.where(kept, x, standardize.mean)
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,9 @@ class FeatureMixup(FeatureAugmentation):
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
     ) -> Tensor:
         """Return the batch with rows mixed."""
-        others = torch.randperm(len(x), generator=generator).to(x.device)
-        shares = self.share * torch.rand((len(x), 1), generator=generator)
-        return torch.lerp(x, x[others], shares.to(x.device))
+        others = torch.randperm(len(x), generator=generator, device=x.device)
+        shares = torch.rand((len(x), 1), generator=generator, device=x.device)
+        return torch.lerp(x, x[others], self.share * shares)
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,7 @@ class CustomAugmentation(FeatureAugmentation):
         TypeError
             If that is no tensor.
         """
-        seed = int(torch.randint(2**62, (), generator=generator))
-        with _global_generators_seeded(seed, x.device):
+        with global_generators_seeded(draw_seed_from(generator), x.device):
             view = self.function(x.clone())
         if not isinstance(view, Tensor):
             raise TypeError(f"augment must return a tensor, got {type(view).__name__}.")
@@ -168,31 +167,12 @@ AUGMENTATIONS: dict[str, FeatureAugmentation] = {
 }
 
 
-def make_augmentation(
-    augment: Any, generator: torch.Generator
-) -> Callable[[Tensor, Standardize], Tensor] | None:
+def make_augmentation(augment: Any) -> FeatureAugmentation | None:
     """Return what a batch goes through, or None for nothing."""
     if augment is None:
         return None
     if isinstance(augment, str):
-        augment = AUGMENTATIONS[augment]
-    if not isinstance(augment, FeatureAugmentation):
-        augment = CustomAugmentation(augment)
-    return partial(augment, generator=generator)
-
-
-@contextmanager
-def _global_generators_seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators of the CPU and the device, and restore them."""
-    # torch.manual_seed would seed those of all devices.
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index])
-    states = [generator.get_state() for generator in generators]
-    try:
-        for generator in generators:
-            generator.manual_seed(seed)
-        yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
+        return AUGMENTATIONS[augment]
+    if isinstance(augment, FeatureAugmentation):
+        return augment
+    return CustomAugmentation(augment)

@@ -1,4 +1,4 @@
-"""Batches of float32 rows out of arrays, memory-mapped files and sparse matrices."""
+"""Batches of rows out of arrays, memory-mapped files, sparse matrices and datasets."""
 
 from __future__ import annotations
 
@@ -9,58 +9,31 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.utils import assert_all_finite, gen_batches
 from torch import Tensor
 
 from sklhash.pairs import Pairs
 from sklhash.targets import Targets
+from sklhash.training.blocks import float32_rows
+from sklhash.training.labels import LabelTable
 
-__all__ = [
-    "ShuffledBatches",
-    "TrainingPairs",
-    "TrainingRows",
-    "float32_blocks",
-    "float32_rows",
-]
+__all__ = ["ShuffledBatches", "TrainingPairs", "TrainingRows"]
 
 Batch = tuple[Tensor, tuple[Any, Tensor]]
 
-
-def float32_rows(X: Any, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return some rows of an array or CSR matrix, dense and in writeable float32.
-
-    Raises
-    ------
-    ValueError
-        If a value is NaN, infinite, or too large for float32.
-    """
-    block = X[rows]
-    with np.errstate(over="ignore"):
-        if sparse.issparse(block):
-            block = block.astype(np.float32).toarray()
-        block = np.require(block, np.float32, ["C", "W"])
-    assert_all_finite(block, input_name="X")
-    return block
-
-
-def float32_blocks(
-    X: Any, block_rows: int
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Walk over `X` in blocks of rows, so that only one is in memory as float32."""
-    for rows in gen_batches(X.shape[0], block_rows):
-        yield rows, float32_rows(X, rows)
+BLOCK_VALUES = 2**20  # that are read at once
+SAMPLE_ROWS = 4096
 
 
 class TrainingRows(torch.utils.data.Dataset):
     """The rows that are trained on, with their targets, read a batch at a time.
 
-    In-memory arrays become one float32 tensor; memory-mapped and sparse ones are read
+    In-memory arrays become one tensor, in float32 or what takes less; others are read
     and converted a batch at a time.
 
     Parameters
     ----------
-    X : {ndarray, csr_array} of shape (n_samples, n_features)
+    X : {ndarray, csr_array, DatasetArray} of shape (n_samples, ...)
         Features, their shape checked, their values not.
 
     targets : Targets
@@ -79,31 +52,81 @@ class TrainingRows(torch.utils.data.Dataset):
         self, X: Any, targets: Targets | Pairs, rows: NDArray[np.intp]
     ) -> None:
         self.targets: Any = targets
+        self.device = torch.device("cpu")
         self._X = X
         self._rows = rows
-        self._tensor = None
-        if not (sparse.issparse(X) or _is_memory_mapped(X)):
-            every = slice(None) if len(rows) == len(X) else rows
-            self._tensor = torch.from_numpy(float32_rows(X, every))
+        self._tensor: Tensor | None = None
+        self._labels: Any = None
+        if isinstance(X, np.ndarray) and not _is_memory_mapped(X):
+            self._tensor = _as_tensor(X if len(rows) == len(X) else X[rows])
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are to read."""
+        return len(self._rows)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the features are one tensor."""
+        return self._tensor is not None
+
+    def parts(self) -> tuple[Any, ...]:
+        """Return what the rows are made of, for a fingerprint."""
+        labels = vars(self.targets).values()
+        return self._X, self._rows, type(self).__name__, *labels
+
+    def take(self, places: NDArray[np.intp]) -> TrainingRows:
+        """Return some of the rows, chosen by place among them, ascending."""
+        return type(self)(self._X, self.targets.take(places), self._rows[places])
+
+    def with_features(self, features: Tensor) -> TrainingRows:
+        """Return the same rows with other features, (n_rows, n_features)."""
+        every = np.arange(len(features))
+        return type(self)(features.numpy(), self.targets, every)
+
+    def to(self, device: str | torch.device) -> None:
+        """Move features and labels to a device, if the features are in memory."""
+        if self._tensor is not None:
+            self.device = torch.device(device)
+            self._tensor = self._tensor.to(device)
+            self._labels = None
+
+    def blocks(self) -> Iterator[Tensor]:
         """Walk over the features of all rows, some at a time."""
-        height = max(1, 2**20 // self._X.shape[1])
-        every = torch.arange(len(self._rows))
-        for rows in gen_batches(len(every), height):
-            yield self._features(every[rows]).numpy()
+        height = max(1, BLOCK_VALUES // int(np.prod(self._X.shape[1:])))
+        every = torch.arange(self.n_rows, device=self.device)
+        for rows in gen_batches(self.n_rows, height):
+            yield self._features(every[rows])
+
+    def sample(self) -> Tensor:
+        """Return the features of at most 4096 rows, spread evenly."""
+        n_rows = min(self.n_rows, SAMPLE_ROWS)
+        places = torch.linspace(0, self.n_rows - 1, n_rows).long()
+        return self._features(places.to(self.device))
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Walk over all items once, in batches of an order drawn anew each time.
+
+        A single item left over joins the last batch, since batch normalisation and
+        losses over pairs have no use for a batch of one.
+        """
+        n_items = len(self)
+        order = torch.randperm(n_items, generator=generator).to(self.device)
+        for start, stop in batch_bounds(n_items, batch_size):
+            yield self.batch(order[start:stop])
 
     def batch(self, index: Tensor) -> Batch:
         """Return features, label indicator and `index` of some of the rows."""
-        indicator = torch.from_numpy(self.targets.indicator(index.numpy()))
-        return self._features(index), (indicator, index)
+        if self._labels is None:
+            self._labels = LabelTable(self.targets, self.device)
+        return self._features(index), (self._labels[index], index)
 
     def _features(self, index: Tensor) -> Tensor:
         if self._tensor is not None:
-            return self._tensor[index]
+            return self._tensor.index_select(0, index).float()
         return torch.from_numpy(float32_rows(self._X, self._rows[index.numpy()]))
 
 
@@ -116,7 +139,7 @@ class TrainingPairs(TrainingRows):
 
     Parameters
     ----------
-    X : {ndarray, csr_array} of shape (n_samples, n_features)
+    X : {ndarray, csr_array, DatasetArray} of shape (n_samples, ...)
         Features, their shape checked, their values not.
 
     targets : Pairs
@@ -128,18 +151,18 @@ class TrainingPairs(TrainingRows):
 
     def batch(self, index: Tensor) -> Batch:
         """Return features, pairs, and row numbers of some of the pairs."""
-        pairs = self.targets
-        numbers = np.stack([pairs.first[index], pairs.second[index]])
-        rows, places = torch.unique(torch.from_numpy(numbers), return_inverse=True)
-        similarity = torch.from_numpy(pairs.similarity[index])
-        return self._features(rows), ((*places, similarity), rows)
+        if self._labels is None:
+            pairs = self.targets
+            numbers = torch.from_numpy(np.stack([pairs.first, pairs.second]))
+            similarity = torch.from_numpy(pairs.similarity)
+            self._labels = numbers.to(self.device), similarity.to(self.device)
+        numbers, similarity = self._labels
+        rows, places = torch.unique(numbers[:, index], return_inverse=True)
+        return self._features(rows), ((*places, similarity[index]), rows)
 
 
 class ShuffledBatches:
-    """The batches of one epoch, in an order drawn anew each time.
-
-    Each row comes once. A single row left over joins the last batch, since batch
-    normalisation and losses over pairs have no use for a batch of one.
+    """The batches of one epoch, in an order drawn anew each time: skorch's iterator.
 
     Parameters
     ----------
@@ -150,7 +173,7 @@ class ShuffledBatches:
         Rows in a batch, at least 2; the last batch may be shorter, or one row longer.
 
     generator : torch.Generator
-        Source of the order.
+        Source of the order, on the CPU.
     """
 
     def __init__(
@@ -161,13 +184,28 @@ class ShuffledBatches:
         self.generator = generator
 
     def __iter__(self) -> Iterator[Batch]:
-        n_rows = len(self.dataset)
-        order = torch.randperm(n_rows, generator=self.generator)
-        starts = list(range(0, n_rows, self.batch_size))
-        if n_rows - starts[-1] == 1 and len(starts) > 1:
-            del starts[-1]
-        for start, stop in zip(starts, [*starts[1:], n_rows], strict=True):
-            yield self.dataset.batch(order[start:stop])
+        return self.dataset.epoch(self.batch_size, self.generator)
+
+    def __len__(self) -> int:
+        return len(batch_bounds(len(self.dataset), self.batch_size))
+
+
+def batch_bounds(n_items: int, batch_size: int) -> list[tuple[int, int]]:
+    """Return where batches begin and end; a single item left over joins the last."""
+    starts = list(range(0, n_items, batch_size))
+    if n_items - starts[-1] == 1 and len(starts) > 1:
+        del starts[-1]
+    return list(zip(starts, [*starts[1:], n_items], strict=True))
+
+
+def _as_tensor(X: NDArray[Any]) -> Tensor:
+    """Return finite rows as a tensor, in float32 unless their dtype takes less."""
+    if X.dtype.kind in "iu" and X.dtype.itemsize == 1:
+        return torch.from_numpy(np.require(X, requirements=["C", "W"]))
+    if X.dtype == np.float16:
+        assert_all_finite(X, input_name="X")
+        return torch.from_numpy(np.require(X, requirements=["C", "W"]))
+    return torch.from_numpy(float32_rows(X, slice(None)))
 
 
 def _is_memory_mapped(X: Any) -> bool:

@@ -80,7 +80,10 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to rows."""
-        return (x - self.mean) / self.scale
+        centred = x - self.mean
+        if self.training:
+            return centred / self.scale
+        return centred.mul_(self.scale.reciprocal())
 
 
 class HashHead(nn.Module):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,21 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
-from skorch.utils import to_device, to_tensor
-from torch import Tensor
+from skorch.utils import to_device
+from torch import Tensor, nn
 
-from sklhash.training.heads import Standardize
+from sklhash.training.augment import CustomAugmentation
+from sklhash.training.backbones import BackboneHead, hash_head_of
+from sklhash.training.batches import ShuffledBatches
+from sklhash.training.generators import draw_seed_from, global_generators_seeded
+from sklhash.training.losses import EpochLosses
+from sklhash.training.plan import TrainingPlan
+from sklhash.training.progress import EpochBar
 
 __all__ = ["HashingNet"]
+
+CHANGED_BY_TRAINING = ("criterion_", "optimizer_", "history_")
+BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 
 
 class _StoppedEarly(Exception):
@@ -31,23 +41,20 @@ def _has_lost_patience(callback: Callback) -> bool:
 class HashingNet(NeuralNet):
     """A skorch net that trains a head with a :class:`~sklhash.hashers.loss.HashLoss`.
 
-    It differs from its base in that nothing is split off for validation, batches are
-    slices of arrays, losses are added up on the device and read once an epoch, the
-    module may see several augmented views of a batch, and Ctrl-C is not swallowed.
+    It differs from its base in that nothing is split off for skorch's validation,
+    batches are slices of arrays, losses stay on the device and are read once an epoch,
+    the module may see several augmented views of a batch, and Ctrl-C is not swallowed.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The head.
+        The head, or a backbone and the head.
 
     criterion : HashLoss
         The loss.
 
-    lr_factor : callable or None
-        ``lr_factor(epoch, max_epochs)`` is what the learning rate is multiplied by.
-
-    augmentation : callable or None
-        ``augmentation(x, standardize)`` is a view of a batch, in training.
+    plan : TrainingPlan
+        How it is trained.
 
     **kwargs : dict
         As for :class:`skorch.NeuralNet`.
@@ -55,11 +62,10 @@ class HashingNet(NeuralNet):
 
     def __init__(
         self,
-        module: torch.nn.Module,
-        criterion: torch.nn.Module,
+        module: nn.Module,
+        criterion: nn.Module,
         *,
-        lr_factor: Callable[[int, int], float] | None = None,
-        augmentation: Callable[[Tensor, Standardize], Tensor] | None = None,
+        plan: TrainingPlan,
         train_split: Any = None,
         predict_nonlinearity: Any = None,
         **kwargs: Any,
@@ -71,56 +77,146 @@ class HashingNet(NeuralNet):
             predict_nonlinearity=predict_nonlinearity,
             **kwargs,
         )
-        self.lr_factor = lr_factor
-        self.augmentation = augmentation
+        self.plan = plan
+        self.n_epochs_before = 0
+        self.n_epochs_to_go = 0
+        self.is_finished = False
+        self._stops = False
+        self._hears_batches = True
+        self._forward: Callable[[Tensor], Any] | None = None
+
+    callbacks_: list[tuple[str, Any]]
+    module_: Any
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
+        if self.verbose == 1:
+            return [("epoch_timer", EpochTimer()), ("progress", EpochBar())]
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def initialize_callbacks(self) -> HashingNet:
+        """Begin with the callbacks of the net, and then those of the plan."""
+        super().initialize_callbacks()
+        for _, callback in self.plan.companions:
+            callback.initialize()
+        self.callbacks_.extend(self.plan.companions)
+        return self
 
     def partial_fit(self, X: Any, y: Any = None, **fit_params: Any) -> HashingNet:
         """Train for `max_epochs`, or `epochs` if given, and let Ctrl-C through."""
         if not self.initialized_:
             self.initialize()
+        self.n_epochs_to_go = fit_params.pop("epochs", self.max_epochs)
         fit_params.pop("_routing_method", None)
-        self.notify("on_train_begin", X=X, y=y)
-        with suppress(_StoppedEarly):
-            self.fit_loop(X, y, **fit_params)
-        self.notify("on_train_end", X=X, y=y)
+        with self._in_training():
+            self.notify("on_train_begin", X=X, y=y)
+            done = len(self.history) - self.n_epochs_before
+            self.n_epochs_to_go = 0 if self.is_finished else self.n_epochs_to_go - done
+            with suppress(_StoppedEarly):
+                self.fit_loop(X, y, epochs=self.n_epochs_to_go, **fit_params)
+            self.notify("on_train_end", X=X, y=y)
         return self
 
-    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call a method of the net and its callbacks; early stopping ends the fit.
+    @contextmanager
+    def _in_training(self) -> Iterator[None]:
+        """Let go of what only the training needs, however it ends."""
+        self._stops = self.is_finished = False
+        self._hears_batches = any(map(_hears_batches, self.callbacks_))
+        if self.plan.compiled:
+            self._forward = torch.compile(self.module_)
+        try:
+            yield
+        finally:
+            self._forward = None
+            for _, callback in self.callbacks_:
+                if isinstance(callback, EpochBar):
+                    callback.close()
+            self.callbacks_ = [
+                named for named in self.callbacks_ if named not in self.plan.companions
+            ]
+            self.module_ = self._whole_module()
+            self.plan = self.plan.after_training()
 
-        Skorch stops early by raising KeyboardInterrupt, which is not to be taken for
-        the user's.
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call a method of the net and its callbacks; those of a batch if one listens.
+
+        Skorch's early stopping raises KeyboardInterrupt, which is not to be taken for
+        the user's. It ends the fit once all callbacks have seen the end of the epoch.
         """
+        if method_name in BATCH_EVENTS and not self._hears_batches:
+            return
         getattr(self, method_name)(self, **cb_kwargs)
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
-            except KeyboardInterrupt as interrupt:
+            except KeyboardInterrupt:
                 if method_name != "on_epoch_end" or not _has_lost_patience(callback):
                     raise
-                raise _StoppedEarly from interrupt
+                self.stop()
+        if method_name == "on_epoch_end" and self._stops:
+            raise _StoppedEarly
 
-    def train_on(self, X: Any, lr: float) -> None:
-        """Go on for one epoch at a constant learning rate."""
+    def stop(self) -> None:
+        """End the training with this epoch."""
+        self._stops = True
+
+    def go_on(self, plan: TrainingPlan, **settings: Any) -> None:
+        """Prepare for another training of the same net, with its own count of epochs.
+
+        Parameters
+        ----------
+        plan : TrainingPlan
+            How it is to be trained.
+
+        **settings : dict
+            Attributes of the net, such as `lr`.
+        """
         if not self.initialized_:
             self.initialize()
-        self.lr_factor = None
-        for group in self.optimizer_.param_groups:
-            group["lr"] = lr
-        self.partial_fit(X, epochs=1)
+        self.plan = plan
+        self.n_epochs_before = len(self.history)
+        for name, value in settings.items():
+            setattr(self, name, value)
+        self.initialize_callbacks()
+        groups = self.optimizer_.param_groups
+        highest = max(_initial_lr(group) for group in groups)
+        for group in groups:
+            group["lr"] = group["initial_lr"] = _initial_lr(group) * self.lr / highest
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> ShuffledBatches:
+        """Return the batches of an epoch."""
+        return ShuffledBatches(dataset, self.batch_size, self.plan.generator)
+
+    def accompany(self, *companions: tuple[str, Callback]) -> None:
+        """Give the next training callbacks of its own."""
+        self.plan = replace(self.plan, companions=companions)
+        if self.initialized_:
+            self.initialize_callbacks()
 
     def epochs(self) -> list[dict[str, Any]]:
         """Return the history as one plain dict an epoch."""
         names = {"train_loss": "loss", "dur": "seconds"}
         left_out = {"batches", "train_batch_count", "train_loss_best"}
         return [
-            {names.get(key, key): row[key] for key in row if key not in left_out}
+            {
+                names.get(key, key): row[key]
+                for key in row
+                if key not in left_out and not key.startswith("event_")
+            }
             for row in self.history
         ]
+
+    def snapshot(self) -> HashingNet:
+        """Return a copy that encodes, and goes on, as if the training had ended now."""
+        changing = {name: vars(self)[name] for name in CHANGED_BY_TRAINING}
+        changing |= {
+            "module_": self._whole_module(),
+            "plan": self.plan.after_training(),
+        }
+        copied = object.__new__(type(self))
+        # Callbacks may hold what cannot be copied, and are of this training.
+        copied.__dict__ |= vars(self) | copy.deepcopy(changing) | {"callbacks_": []}
+        return copied
 
     def run_single_epoch(
         self,
@@ -130,46 +226,43 @@ class HashingNet(NeuralNet):
         step_fn: Callable[..., Any],
         **fit_params: Any,
     ) -> None:
-        """Run one epoch; its mean loss over rows is recorded as ``{prefix}_loss``."""
+        """Run one epoch, and keep its losses where they are."""
         if iterator is None:
             return
-        loss_sum: Any = 0.0
-        n_rows = n_batches = 0
-        for batch in iterator:
-            self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **fit_params)
-            loss_sum = loss_sum + step["loss"].detach() * len(batch[0])
-            n_rows += len(batch[0])
-            n_batches += 1
-            self.notify("on_batch_end", batch=batch, training=training, **step)
-        loss = float(loss_sum) / n_rows
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"The loss of epoch {len(self.history)} is {loss}: the training has "
-                f"diverged. A smaller learning rate than lr={self.lr} may help."
-            )
-        self.history.record(f"{prefix}_loss", loss)
-        self.history.record(f"{prefix}_batch_count", n_batches)
+        self._losses = EpochLosses(len(self.history), self._remedies())
+        if not self._hears_batches:
+            self.history.new_batch()  # callbacks of an epoch look for one
+        with self._own_global_generators():
+            for batch in iterator:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                self._losses.add(step["loss"], len(batch[0]))
+                self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        self.history.record(f"{prefix}_batch_count", len(self._losses))
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Compute loss and gradients of a batch."""
+        if not self.module_.training:
+            self._set_training(True)
+        x, y = batch
+        y_pred = self.infer(x, **fit_params)
+        loss = self.get_loss(y_pred, y, X=x, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Return the module's output, in training one for each view of the loss."""
-        x = to_tensor(x, device=self.device)
+        x = to_device(x, self.device)
         if not self.module_.training:
             return self.module_(x)
         n_views = self.criterion_.n_views
-        views = tuple(self.module_(self._augmented(x)) for _ in range(n_views))
+        if self.plan.precision == "float32":
+            views = tuple(self._view(x) for _ in range(n_views))
+        else:
+            with torch.autocast(x.device.type, torch.bfloat16):
+                views = _as_float32(tuple(self._view(x) for _ in range(n_views)))
         return views if n_views > 1 else views[0]
-
-    def _augmented(self, x: Tensor) -> Tensor:
-        if self.augmentation is None:
-            return x
-        view = self.augmentation(x, self.module_.standardize)
-        if view.shape != x.shape:
-            raise ValueError(
-                f"augment must keep the shape {tuple(x.shape)} of a batch, got "
-                f"{tuple(view.shape)}."
-            )
-        return view
 
     def get_loss(
         self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
@@ -181,31 +274,122 @@ class HashingNet(NeuralNet):
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Open a line of the history, set the learning rate, tell the loss."""
         super().on_epoch_begin(net, **kwargs)
-        epoch = len(self.history) - 1
-        if self.lr_factor is not None:
-            factor = self.lr_factor(epoch, self.max_epochs)
+        epoch = len(self.history) - 1 - self.n_epochs_before
+        if self.plan.lr_factor is not None:
+            factor = self.plan.lr_factor(epoch, self.max_epochs)
             for group in self.optimizer_.param_groups:
-                group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+                group["lr"] = factor * _initial_lr(group)
         self.criterion_.on_epoch_begin(epoch, self.max_epochs)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Tell the loss, and record what it has to say."""
+        """Tell the loss, and record what is to be known of the epoch."""
         super().on_epoch_end(net, **kwargs)
-        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
-        with torch.no_grad():
-            self.criterion_.on_epoch_end()
-            for name, value in self.criterion_.log().items():
-                self.history.record(name, value)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the parts that were handed in: the fitted ones are the same."""
-        return super().__getstate__() | {"module": None, "criterion": None}
+        with torch.no_grad(), np.errstate(all="ignore"):
+            try:
+                self.criterion_.on_epoch_end()
+                logged = self.criterion_.log()
+            except Exception:
+                self._losses.read({})  # losses that are not finite are the cause
+                raise
+        loss, quantities = self._losses.read(logged)
+        best = min((row["train_loss"] for row in self.history[:-1]), default=np.inf)
+        self.history.record("train_loss", loss)
+        self.history.record("train_loss_best", bool(loss < best))
+        self.history.record("lr", max(g["lr"] for g in self.optimizer_.param_groups))
+        for name, value in quantities.items():
+            self.history.record(name, value)
+        if self.plan.held_out is not None:
+            score = self.plan.held_out.mean_average_precision(self)
+            self.history.record("validation_map", score)
 
     def project(
         self, block: NDArray[np.float32], module: Callable[[Tensor], Tensor]
     ) -> NDArray[np.float32]:
         """Apply a part of the fitted module to a block of rows, in evaluation mode."""
-        self.module_.eval()
+        if self.module_.training:
+            self.module_.eval()
         with torch.inference_mode():
             x = torch.from_numpy(block).to(self.device)
             return module(x).float().cpu().numpy()
+
+    def bits(self, x: Tensor) -> NDArray[np.bool_]:
+        """Return the bits of rows to train on, (n, n_bits)."""
+        self.module_.eval()
+        with torch.inference_mode():
+            return (self.module_(to_device(x, self.device)) > 0).cpu().numpy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the parts that were handed in, and what a training needs."""
+        return super().__getstate__() | {
+            "module": None,
+            "criterion": None,
+            "plan": self.plan.after_training(),
+            "_forward": None,
+            "_losses": None,
+        }
+
+    @property
+    def _augments_input(self) -> bool:
+        """Whether the augmentation is of the input, not of a backbone's features."""
+        custom = isinstance(self.plan.augmentation, CustomAugmentation)
+        return custom or not isinstance(self.module_, BackboneHead)
+
+    def _view(self, x: Tensor) -> Any:
+        forward: Any = self._forward or self.module_
+        if self.plan.augmentation is None:
+            return forward(x)
+        if self._augments_input:
+            return forward(self._augmented(x))
+        return forward(x, between=self._augmented)
+
+    def _augmented(self, x: Tensor) -> Tensor:
+        assert self.plan.augmentation is not None
+        standardize = hash_head_of(self.module_).standardize
+        generator = self.plan.generator_on(x.device)
+        view = self.plan.augmentation(x, standardize, generator)
+        if view.shape != x.shape:
+            raise ValueError(
+                f"augment must keep the shape {tuple(x.shape)} of a batch, got "
+                f"{tuple(view.shape)}."
+            )
+        return view
+
+    def _whole_module(self) -> nn.Module:
+        """Return the module, with the backbone that the rows have been through."""
+        if self.plan.frozen_backbone is None:
+            return self.module_
+        return BackboneHead(self.plan.frozen_backbone, self.module_, frozen=True)
+
+    @contextmanager
+    def _own_global_generators(self) -> Iterator[None]:
+        """Seed torch's global generators, which a backbone may draw from."""
+        if not isinstance(self.module_, BackboneHead):
+            yield
+            return
+        device = next(self.module_.parameters()).device
+        with global_generators_seeded(draw_seed_from(self.plan.generator), device):
+            yield
+
+    def _remedies(self) -> str:
+        remedy = f"A smaller learning rate than lr={self.lr}"
+        if self.plan.precision != "float32":
+            remedy += f", or precision='float32' instead of {self.plan.precision!r},"
+        return remedy
+
+
+def _initial_lr(group: dict[str, Any]) -> float:
+    """Return the learning rate that a group of parameters began with."""
+    return group.setdefault("initial_lr", group["lr"])
+
+
+def _hears_batches(named_callback: tuple[str, Any]) -> bool:
+    kind = type(named_callback[1])
+    return any(
+        getattr(kind, event) is not getattr(Callback, event) for event in BATCH_EVENTS
+    )
+
+
+def _as_float32(output: Any) -> Any:
+    if isinstance(output, tuple):
+        return tuple(map(_as_float32, output))
+    return output.float()

@@ -10,6 +10,8 @@ import torch
 
 __all__ = ["lr_factor", "optimizer_params", "resolve_device"]
 
+FUSED = {"optimizer__fused": True}  # one kernel for all parameters
+
 
 def resolve_device(device: str | torch.device) -> str:
     """Return the name of the device that "auto" stands for on this machine."""
@@ -56,6 +58,7 @@ def optimizer_params(optimizer: Any, weight_decay: float) -> dict[str, Any]:
     if callable(optimizer):
         return {"optimizer": optimizer, **(decay if weight_decay else {})}
     if optimizer == "sgd":
-        return {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9, **decay}
+        momentum = {"optimizer__momentum": 0.9}
+        return {"optimizer": torch.optim.SGD, **FUSED, **momentum, **decay}
     named = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return {"optimizer": named[optimizer], **decay}
+    return {"optimizer": named[optimizer], **FUSED, **decay}

@@ -484,6 +484,10 @@ def test_only_verbose_fits_print(cls, digits, capsys):
     make(cls).fit(*digits)
     assert capsys.readouterr().out == ""
     make(cls, verbose=1).fit(*digits)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "3/3" in printed.err
+    make(cls, verbose=2).fit(*digits)
     assert len(capsys.readouterr().out.splitlines()) == 2 + 3
 
 
@@ -537,7 +541,9 @@ def test_ctrl_c_is_raised_and_changes_nothing(cls, method, digits):
 @deep_hashers
 def test_a_training_that_diverges_is_an_error(cls, digits):
     hasher = make(cls, lr=1e30, lr_schedule=None)
-    with pytest.raises(ValueError, match=r"loss of epoch \d is nan.* than lr=1e\+30"):
+    with pytest.raises(
+        ValueError, match=r"loss is nan in batch \d of 4 of epoch \d.* than lr=1e\+30"
+    ):
         hasher.fit(*digits)
     assert not hasattr(hasher, "net_")
 

@@ -1,3 +1,4 @@
+import copy
 import itertools
 
 import numpy as np
@@ -115,6 +116,33 @@ def test_draws_follow_the_generator_of_the_fit(cls):
     assert (places(1) != places(2)).any()
     loss = begun(cls())
     assert (loss.draw(y)[0] != loss.draw(y)[0]).any()
+
+
+@pytest.mark.parametrize("cls", LOSSES)
+def test_draws_go_on_from_a_state_dict(cls):
+    y = torch.eye(3)[torch.arange(30) % 3]
+    loss, other = begun(cls(), 1), begun(cls(), 2)
+    loss.draw(y)
+    stored = copy.deepcopy(loss.state_dict())
+    expected = [loss.draw(y)[0] for _ in range(2)]
+    other.load_state_dict(stored)
+    for places in expected:
+        assert torch.equal(other.draw(y)[0], places)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("cls", LOSSES)
+def test_draws_on_a_gpu_do_not_wait_for_it(cls):
+    y = torch.eye(3)[torch.arange(30) % 3].cuda()
+    loss = begun(cls()).cuda()
+    first = loss.draw(y)[0]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        second = loss.draw(y)[0]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert first.device == y.device
+    assert (first != second).any()
 
 
 @batches

@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklhash import DeepHasher, HashLoss
 from sklhash.training.augment import (
@@ -25,6 +26,8 @@ EVERY = [
     CustomAugmentation(torch.nn.Dropout(0.5)),
 ]
 
+needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
 
 @pytest.fixture
 def rows():
@@ -41,7 +44,7 @@ def standardize(rows):
 
 
 def view_of(augmentation, rows, standardize, seed=0):
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(rows.device).manual_seed(seed)
     return augmentation(rows, standardize, generator)
 
 
@@ -95,7 +98,7 @@ def test_views_come_from_the_generator_alone(augmentation, rows, standardize):
     assert torch.equal(rows, original)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_a_gpu
 @pytest.mark.parametrize("augmentation", EVERY, ids=str)
 def test_views_on_a_gpu_come_from_the_generator_alone(augmentation, rows, standardize):
     rows, standardize = rows[:100].cuda(), standardize.cuda()
@@ -105,6 +108,37 @@ def test_views_on_a_gpu_come_from_the_generator_alone(augmentation, rows, standa
     assert torch.equal(view_of(augmentation, rows, standardize), first)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert torch.equal(torch.cuda.get_rng_state(), before[1])
+
+
+@needs_a_gpu
+@pytest.mark.parametrize("augmentation", EVERY, ids=str)
+def test_views_on_a_gpu_do_not_wait_for_it(augmentation, rows, standardize):
+    rows, standardize = rows[:100].cuda(), standardize.cuda()
+    generator = torch.Generator(rows.device).manual_seed(0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        first, second = (augmentation(rows, standardize, generator) for _ in range(2))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert (first != second).any()
+
+
+class NoCopies(TorchDispatchMode):
+    """Refuses to move tensors between devices."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func is not torch.ops.aten._to_copy.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("augmentation", [*AUGMENTATIONS.values()], ids=str)
+def test_draws_are_made_where_the_batch_is(augmentation, standardize):
+    # Tensors on "meta" have no data, and take a generator of the CPU.
+    batch, standardize = torch.empty(100, 4, device="meta"), standardize.to("meta")
+    with NoCopies():
+        view = augmentation(batch, standardize, torch.Generator())
+    assert view.device == batch.device
+    assert view.shape == batch.shape
 
 
 def test_global_generators_are_restored_after_an_error(rows, standardize):
@@ -143,13 +177,13 @@ def test_strengths_out_of_range_are_refused(make, message):
 def test_names_stand_for_default_strengths(rows, standardize):
     def view(augment):
         generator = torch.Generator().manual_seed(0)
-        return make_augmentation(augment, generator)(rows, standardize)
+        return make_augmentation(augment)(rows, standardize, generator)
 
     for name, augmentation in AUGMENTATIONS.items():
         assert type(augmentation)() == augmentation
         assert torch.equal(view(name), view(augmentation))
     assert torch.equal(view(torch.neg), -rows)
-    assert make_augmentation(None, torch.Generator()) is None
+    assert make_augmentation(None) is None
 
 
 class ViewLoss(HashLoss):
@@ -260,7 +294,7 @@ def test_views_of_another_make_are_refused(augment, error, message, labelled):
 def test_an_augmentation_of_ones_own(labelled):
     class Scale(FeatureAugmentation):
         def __call__(self, x, standardize, generator):
-            factors = 1 + torch.rand((len(x), 1), generator=generator)
+            factors = 1 + torch.rand((len(x), 1), generator=generator, device=x.device)
             return standardize.mean + factors * (x - standardize.mean)
 
     hasher = ViewHash(8, augment=Scale(), random_state=0).fit(*labelled)

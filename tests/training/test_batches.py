@@ -4,12 +4,8 @@ import torch
 from scipy import sparse
 
 from sklhash.targets import encode_targets
-from sklhash.training.batches import (
-    ShuffledBatches,
-    TrainingRows,
-    float32_blocks,
-    float32_rows,
-)
+from sklhash.training.batches import ShuffledBatches, TrainingRows
+from sklhash.training.blocks import float32_blocks, float32_rows
 
 
 def rows_of(X, y=None, rows=None):

@@ -1,0 +1,233 @@
+"""From a hasher's parameters and rows to a net that is ready to be trained."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sklhash._memory import working_bytes
+from sklhash.hashers.loss import HashLoss
+from sklhash.training.augment import CustomAugmentation, make_augmentation
+from sklhash.training.backbones import BackboneHead, make_backbone, width_of_features
+from sklhash.training.batches import TrainingRows
+from sklhash.training.datasets import StreamedRows
+from sklhash.training.generators import DeviceGenerator, draw_seed_from
+from sklhash.training.heads import HashHead
+from sklhash.training.net import HashingNet
+from sklhash.training.plan import TrainingPlan
+from sklhash.training.recipes import lr_factor, optimizer_params, resolve_device
+from sklhash.training.validation import HeldOutRows, held_out_places
+
+__all__ = ["net_for", "net_that_goes_on"]
+
+
+def net_for(
+    hasher: Any, dataset: TrainingRows, seed: int
+) -> tuple[HashingNet, TrainingRows]:
+    """Build head, loss and net for a fit from the start.
+
+    Parameters
+    ----------
+    hasher : DeepHasher
+        With parameters that have been checked.
+
+    dataset : TrainingRows
+        All rows that there are to learn from.
+
+    seed : int
+        Of all randomness.
+
+    Returns
+    -------
+    net : HashingNet
+        Not yet trained.
+
+    dataset : TrainingRows
+        What to train it on: without the rows held out, and with the features of a
+        backbone that is not trained.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    device = _device(hasher)
+    dataset, held_out = _split(hasher, dataset, generator)
+    backbone, n_features = None, hasher.n_features_in_
+    if hasher.backbone is not None:
+        backbone = make_backbone(hasher.backbone, draw_seed_from(generator)).to(device)
+        n_features = width_of_features(backbone, dataset.sample()[:2].to(device))
+    head = hasher._make_head(n_features)
+    loss = hasher._make_loss(dataset.targets)
+    _check_makes(hasher, (head, HashHead), (loss, HashLoss))
+    head.reset_parameters(generator)
+    caches = _can_cache(hasher, dataset, held_out, n_features)
+    if caches:
+        dataset = _encoded(dataset, backbone, device)
+        held_out = held_out and HeldOutRows(
+            _encoded(held_out.queries, backbone, device), dataset
+        )
+    head.standardize.learn(_features(dataset, None if caches else backbone, device))
+    loss.on_fit_begin(dataset.targets, hasher.n_bits, generator)
+    module: nn.Module = head
+    if backbone is not None and not caches:
+        module = BackboneHead(backbone, head, frozen=hasher.backbone_lr_scale == 0)
+    plan = TrainingPlan(
+        generator=generator,
+        augment_generator=_augment_generator(hasher, device, generator),
+        augmentation=make_augmentation(hasher.augment),
+        frozen_backbone=backbone if caches else None,
+        lr_factor=lr_factor(hasher.lr_schedule),
+        held_out=held_out,
+        precision=hasher.precision,
+        compiled=hasher.compile,
+    )
+    dataset.to(device)
+    return _make_net(hasher, module, loss, plan, device), dataset
+
+
+def net_that_goes_on(
+    hasher: Any, dataset: TrainingRows
+) -> tuple[HashingNet, TrainingRows]:
+    """Copy the fitted net, and prepare it for a fit that begins where it is."""
+    net = copy.deepcopy(hasher.net_)
+    dataset, held_out = _split(hasher, dataset, net.plan.generator)
+    plan = replace(
+        net.plan,
+        augmentation=make_augmentation(hasher.augment),
+        lr_factor=lr_factor(hasher.lr_schedule),
+        held_out=held_out,
+        precision=hasher.precision,
+        compiled=hasher.compile,
+    )
+    settings = ("lr", "max_epochs", "batch_size", "callbacks", "verbose")
+    net.go_on(plan, **{name: getattr(hasher, name) for name in settings})
+    dataset.to(net.device)
+    return net, dataset
+
+
+def _make_net(
+    hasher: Any, module: nn.Module, loss: HashLoss, plan: TrainingPlan, device: Any
+) -> HashingNet:
+    named = {
+        "max_epochs": hasher.max_epochs,
+        "batch_size": hasher.batch_size,
+        "lr": hasher.lr,
+        "callbacks": None if hasher.callbacks is None else list(hasher.callbacks),
+        "verbose": hasher.verbose,
+        **optimizer_params(hasher.optimizer, hasher.weight_decay),
+    }
+    if isinstance(module, BackboneHead):
+        slow = {"lr": hasher.lr * hasher.backbone_lr_scale}
+        named["optimizer__param_groups"] = [("backbone.*", slow)]
+    net_params = hasher.net_params or {}
+    _check_net_params(net_params, named)
+    named |= net_params
+    if hasher.accelerator is None:
+        return HashingNet(module, loss, plan=plan, device=device, **named)
+    from sklhash.training.distributed import AcceleratedHashingNet
+
+    return AcceleratedHashingNet(
+        module, loss, plan=plan, accelerator=hasher.accelerator, **named
+    )
+
+
+def _device(hasher: Any) -> Any:
+    if hasher.accelerator is not None:
+        return hasher.accelerator.device
+    return resolve_device(hasher.device)
+
+
+def _augment_generator(
+    hasher: Any, device: Any, generator: torch.Generator
+) -> DeviceGenerator | None:
+    """Return the source of noise where it is not the one of the order of the rows.
+
+    Processes that share a batch must draw the same order and different noise.
+    """
+    if hasher.accelerator is not None:
+        seed = draw_seed_from(generator) + hasher.accelerator.process_index
+        return DeviceGenerator(seed)
+    if torch.device(device).type == "cpu":
+        return None
+    return DeviceGenerator(draw_seed_from(generator))
+
+
+def _split(
+    hasher: Any, dataset: TrainingRows, generator: torch.Generator
+) -> tuple[TrainingRows, HeldOutRows | None]:
+    """Keep rows out of the training, if they are wanted."""
+    if hasher.validation_fraction is None:
+        return dataset, None
+    rng = np.random.default_rng(draw_seed_from(generator))
+    places = held_out_places(dataset.targets, hasher.validation_fraction, rng)
+    others = np.setdiff1d(np.arange(dataset.n_rows), places)
+    queries, database = dataset.take(places), dataset.take(others)
+    return database, HeldOutRows(queries, database)
+
+
+def _can_cache(
+    hasher: Any, dataset: TrainingRows, held_out: HeldOutRows | None, n_features: int
+) -> bool:
+    """Tell whether a backbone has to see each row only once, and there is room."""
+    if hasher.backbone is None or hasher.backbone_lr_scale > 0:
+        return False
+    if isinstance(dataset, StreamedRows):
+        return False
+    if isinstance(make_augmentation(hasher.augment), CustomAugmentation):
+        return False
+    n_rows = dataset.n_rows + (held_out.queries.n_rows if held_out else 0)
+    return 4 * n_rows * n_features <= working_bytes()
+
+
+def _encoded(dataset: TrainingRows, backbone: Any, device: Any) -> TrainingRows:
+    features = _through(backbone, dataset.blocks(), device)
+    return dataset.with_features(torch.cat(list(features)))
+
+
+def _features(
+    dataset: TrainingRows, backbone: Any, device: Any
+) -> Iterator[NDArray[np.float32]]:
+    """Walk over what the head is to see: of a backbone, what it makes of some rows."""
+    blocks: Iterable[Tensor] = dataset.blocks()
+    if backbone is not None:
+        blocks = _through(backbone, dataset.sample().split(256), device)
+    return (block.numpy() for block in blocks)
+
+
+def _through(
+    backbone: nn.Module, blocks: Iterable[Tensor], device: Any
+) -> Iterator[Tensor]:
+    backbone.eval()
+    with torch.inference_mode():
+        for block in blocks:
+            yield backbone(block.to(device)).float().cpu()
+
+
+def _check_makes(hasher: Any, *makes: tuple[Any, type]) -> None:
+    for made, wanted in makes:
+        if not isinstance(made, wanted):
+            raise TypeError(
+                f"{type(hasher).__name__} must make a {wanted.__name__}, got "
+                f"{type(made).__name__}."
+            )
+
+
+def _check_net_params(net_params: dict[str, Any], named: dict[str, Any]) -> None:
+    """Refuse what would undo a setting of the hasher or the parts it is made of."""
+    parts = {"module", "criterion", "dataset", "iterator_train", "train_split"}
+    own = {"optimizer__lr", "warm_start", "compile", "device", "plan", "accelerator"}
+    settled = {*named, *own} - {"optimizer__momentum", "optimizer__fused"}
+    taken = [
+        name
+        for name in net_params
+        if name in settled or name.partition("__")[0] in parts
+    ]
+    if taken:
+        raise ValueError(
+            f"net_params must not hold {taken}, which the hasher sets itself; use its "
+            "own parameters."
+        )

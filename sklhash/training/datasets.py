@@ -1,0 +1,214 @@
+"""Torch datasets, read as arrays of rows and as labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import assert_all_finite
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset
+
+from sklhash.targets import encode_targets
+from sklhash.training.batches import BLOCK_VALUES, Batch, TrainingRows
+
+__all__ = ["DatasetArray", "StreamArray", "StreamedRows", "dataset_as_array"]
+
+
+def dataset_as_array(dataset: Dataset[Any]) -> DatasetArray | StreamArray:
+    """Return a dataset in the form of an array of its items' features."""
+    if isinstance(dataset, IterableDataset):
+        return StreamArray(dataset)
+    return DatasetArray(dataset)
+
+
+class DatasetArray:
+    """The features of a map-style dataset's items, which are read when asked for.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Items are features `x`, of one shape, or pairs ``(x, y)``.
+
+    Raises
+    ------
+    ValueError
+        Now or later, if there are no items or one has another shape than the first.
+    """
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+        n_items = len(dataset)  # type: ignore[arg-type]
+        if n_items == 0:
+            raise ValueError(_no_items(dataset))
+        first = _features_of(dataset[0])
+        self.shape: tuple[int, ...] = (n_items, *first.shape)
+        self.dtype = first.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        numbers = np.arange(len(self))[rows]
+        return _stack(
+            [_features_of(self.dataset[int(i)]) for i in numbers], self.shape[1:]
+        )
+
+    def labels(self) -> Any:
+        """Return the labels of all items, None if they have none."""
+        return _join_labels([_label_of(self.dataset[i]) for i in range(len(self))])
+
+
+class StreamArray:
+    """The features of an iterable dataset's items, which can only be walked over.
+
+    The dataset is walked over once to count its items and to gather their labels.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.IterableDataset
+        Items are features `x`, of one shape, or pairs ``(x, y)``. It ends, and begins
+        anew with each iterator.
+
+    Raises
+    ------
+    ValueError
+        Now or later, if there are no items or one has another shape than the first.
+    """
+
+    def __init__(self, dataset: IterableDataset[Any]) -> None:
+        self.dataset = dataset
+        items = iter(dataset)
+        first = next(items, None)
+        if first is None:
+            raise ValueError(_no_items(dataset))
+        features = _features_of(first)
+        labels = [_label_of(first), *map(_label_of, items)]
+        self.shape: tuple[int, ...] = (len(labels), *features.shape)
+        self.dtype = features.dtype
+        self._labels = labels
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def labels(self) -> Any:
+        """Return the labels of all items, None if they have none."""
+        return _join_labels(self._labels)
+
+    def groups(self, size: int) -> Iterator[tuple[NDArray[np.float32], list[Any]]]:
+        """Walk over features and labels of some items at a time."""
+        items = iter(self.dataset)
+        while group := list(islice(items, size)):
+            features = _stack([_features_of(item) for item in group], self.shape[1:])
+            block = np.require(features, np.float32, ["C", "W"])
+            assert_all_finite(block, input_name="X")
+            yield block, [_label_of(item) for item in group]
+
+
+class StreamedRows(TrainingRows):
+    """The items of an iterable dataset to train on, in the order in which they come.
+
+    Parameters
+    ----------
+    X : StreamArray
+        Features and labels.
+
+    targets : Targets
+        Labels of the items that are trained on.
+
+    rows : ndarray of shape (n_rows,)
+        Which items those are: those that have a label.
+    """
+
+    def parts(self) -> tuple[Any, ...]:
+        """Return what the rows are made of, for a fingerprint."""
+        return self._X.dataset, self._X.shape, *super().parts()[1:]
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Walk over the features of all items, some at a time."""
+        height = max(2, BLOCK_VALUES // int(np.prod(self._X.shape[1:])))
+        for x, _ in self._epoch(height):
+            yield x
+
+    def sample(self) -> Tensor:
+        """Return the features of the first items."""
+        return next(self.blocks())
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Walk over the items once, in their own order."""
+        count = 0
+        for x, y in self._epoch(batch_size):
+            yield x, (y, torch.arange(count, count + len(x)))
+            count += len(x)
+
+    def _epoch(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        labelled = map(self._labelled, self._X.groups(batch_size))
+        last: tuple[Tensor, Tensor] | None = None
+        for x, y in labelled:
+            if last is None:
+                last = x, y
+            elif len(x) < 2:
+                last = torch.cat([last[0], x]), torch.cat([last[1], y])
+            else:
+                yield last
+                last = x, y
+        if last is not None:
+            yield last
+
+    def _labelled(
+        self, group: tuple[NDArray[np.float32], list[Any]]
+    ) -> tuple[Tensor, Tensor]:
+        features, labels = group
+        classes = self.targets.classes
+        if len(classes) == 0:
+            return torch.from_numpy(features), torch.zeros((len(features), 0))
+        targets = encode_targets(_join_labels(labels), classes=classes)
+        rows = np.flatnonzero(targets.labelled)
+        indicator = targets.take(rows).indicator()
+        return torch.from_numpy(features[rows]), torch.from_numpy(indicator)
+
+
+def _features_of(item: Any) -> NDArray[Any]:
+    features = item[0] if isinstance(item, (tuple, list)) else item
+    if isinstance(features, Tensor):
+        features = features.detach().cpu()
+        if features.dtype == torch.bfloat16:
+            features = features.float()
+    return np.asarray(features)
+
+
+def _label_of(item: Any) -> Any:
+    if not isinstance(item, (tuple, list)):
+        return None
+    if len(item) != 2:
+        raise ValueError(
+            f"Items of a dataset must be x or (x, y), got {len(item)} of them in one."
+        )
+    return item[1].detach().cpu().numpy() if isinstance(item[1], Tensor) else item[1]
+
+
+def _join_labels(labels: list[Any]) -> Any:
+    if any(label is None for label in labels):
+        return None
+    if all(isinstance(label, str) for label in labels):
+        return np.array(labels, dtype=object)
+    return np.stack([np.asarray(label) for label in labels])
+
+
+def _stack(features: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[Any]:
+    features = list(features)
+    for row in features:
+        if row.shape != shape:
+            raise ValueError(
+                "The features of a dataset's items must have one shape, got "
+                f"{row.shape} beside {shape}."
+            )
+    return np.stack(features) if features else np.empty((0, *shape))
+
+
+def _no_items(dataset: Dataset[Any]) -> str:
+    return f"{type(dataset).__name__} has no items: there is nothing to learn from."
