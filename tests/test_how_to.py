@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.exports import EXPORT_WARNINGS
+
+pytestmark = EXPORT_WARNINGS
+
 PAGES = sorted((Path(__file__).parents[1] / "docs" / "how_to").glob("*.md"))
-OPTIONAL = {"duckdb", "faiss"}
+OPTIONAL = {"accelerate", "duckdb", "faiss", "onnx", "onnxruntime"}
 
 
 def blocks_of(page):

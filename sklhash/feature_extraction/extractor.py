@@ -32,7 +32,7 @@ from sklhash.feature_extraction.items import (
 )
 from sklhash.feature_extraction.network import FrozenNetwork, map_tensors
 from sklhash.feature_extraction.outputs import one_tensor, rows_of
-from sklhash.feature_extraction.stored_tensors import with_stored_tensors
+from sklhash._stored_tensors import with_stored_tensors
 from sklhash.training.blocks import float32_rows
 from sklhash.training.failures import out_of_memory_explained
 from sklhash.training.recipes import resolve_device
@@ -318,7 +318,7 @@ class TorchFeatureExtractor(
     def _of_batch(
         self, network: FrozenNetwork, batch: Any, n_items: int
     ) -> NDArray[np.float32]:
-        with out_of_memory_explained(network.at, n_items):
+        with out_of_memory_explained(n_items):
             output, batch = network(batch, self.layer, _AUTOCAST.get(self.precision))
             rows = rows_of(one_tensor(output, self.output), self.pool, batch)
         if rows.ndim != 2 or len(rows) != n_items:

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklhash._memory import working_bytes
+from sklhash.hashers.base import draw_seed
 from sklhash.hashers.loss import HashLoss
 from sklhash.training.augment import CustomAugmentation, make_augmentation
-from sklhash.training.backbones import BackboneHead, make_backbone, width_of_features
+from sklhash.training.backbones import (
+    BackboneHead,
+    features_in_training,
+    make_backbone,
+    width_of_features,
+)
 from sklhash.training.batches import TrainingRows
 from sklhash.training.datasets import StreamedRows
 from sklhash.training.generators import DeviceGenerator, draw_seed_from
@@ -25,7 +30,7 @@ from sklhash.training.plan import TrainingPlan
 from sklhash.training.recipes import lr_factor, optimizer_params, resolve_device
 from sklhash.training.validation import HeldOutRows, held_out_places
 
-__all__ = ["net_for", "net_that_goes_on"]
+__all__ = ["fit_seed", "net_for", "net_that_goes_on", "shared_among_processes"]
 
 
 def net_for(
@@ -64,20 +69,21 @@ def net_for(
     loss = hasher._make_loss(dataset.targets)
     _check_makes(hasher, (head, HashHead), (loss, HashLoss))
     head.reset_parameters(generator)
-    caches = _can_cache(hasher, dataset, held_out, n_features)
+    frozen = hasher.backbone is not None and hasher.backbone_lr_scale == 0
+    caches = frozen and _has_room(hasher, dataset, held_out, n_features)
     if caches:
-        dataset = _encoded(dataset, backbone, device)
-        held_out = held_out and HeldOutRows(
-            _encoded(held_out.queries, backbone, device), dataset
-        )
-    head.standardize.learn(_features(dataset, None if caches else backbone, device))
+        dataset, held_out = _encoded(hasher, dataset, held_out, backbone, device)
+    seen = dataset.blocks()
+    if backbone is not None and not caches:
+        seen = _features(hasher, dataset, backbone, device, generator)
+    head.standardize.learn(block.float().cpu().numpy() for block in seen)
     loss.on_fit_begin(dataset.targets, hasher.n_bits, generator)
     module: nn.Module = head
     if backbone is not None and not caches:
-        module = BackboneHead(backbone, head, frozen=hasher.backbone_lr_scale == 0)
+        module = BackboneHead(backbone, head, frozen=frozen)
     plan = TrainingPlan(
         generator=generator,
-        augment_generator=_augment_generator(hasher, device, generator),
+        augment_generator=_augment_generator(device, generator),
         augmentation=make_augmentation(hasher.augment),
         frozen_backbone=backbone if caches else None,
         lr_factor=lr_factor(hasher.lr_schedule),
@@ -86,7 +92,8 @@ def net_for(
         compiled=hasher.compile,
     )
     dataset.to(device)
-    return _make_net(hasher, module, loss, plan, device), dataset
+    net = _make_net(hasher, module, loss, plan, device)
+    return shared_among_processes(net, hasher.accelerator), dataset
 
 
 def net_that_goes_on(
@@ -95,9 +102,18 @@ def net_that_goes_on(
     """Copy the fitted net, and prepare it for a fit that begins where it is."""
     net = copy.deepcopy(hasher.net_)
     dataset, held_out = _split(hasher, dataset, net.plan.generator)
+    module, backbone = net.module_, None
+    if isinstance(module, BackboneHead) and module.frozen:
+        n_features = len(module.head.standardize.mean)
+        if _has_room(hasher, dataset, held_out, n_features):
+            net.module_, backbone = module.head, module.backbone
+            dataset, held_out = _encoded(
+                hasher, dataset, held_out, backbone, net.device
+            )
     plan = replace(
         net.plan,
         augmentation=make_augmentation(hasher.augment),
+        frozen_backbone=backbone,
         lr_factor=lr_factor(hasher.lr_schedule),
         held_out=held_out,
         precision=hasher.precision,
@@ -106,7 +122,26 @@ def net_that_goes_on(
     settings = ("lr", "max_epochs", "batch_size", "callbacks", "verbose")
     net.go_on(plan, **{name: getattr(hasher, name) for name in settings})
     dataset.to(net.device)
-    return net, dataset
+    return shared_among_processes(net, hasher.accelerator), dataset
+
+
+def shared_among_processes(net: HashingNet, accelerator: Any) -> HashingNet:
+    """Return the net that the processes of an accelerator train, if there is one."""
+    if accelerator is None:
+        return net
+    from sklhash.training.distributed import accelerated
+
+    return accelerated(net, accelerator)
+
+
+def fit_seed(random_state: Any, accelerator: Any) -> int:
+    """Draw the seed of a fit, one for all processes of an accelerator."""
+    seed = draw_seed(random_state)
+    if accelerator is None:
+        return seed
+    from sklhash.training.distributed import seed_of_all
+
+    return seed_of_all(seed, accelerator)
 
 
 def _make_net(
@@ -126,31 +161,19 @@ def _make_net(
     net_params = hasher.net_params or {}
     _check_net_params(net_params, named)
     named |= net_params
-    if hasher.accelerator is None:
-        return HashingNet(module, loss, plan=plan, device=device, **named)
-    from sklhash.training.distributed import AcceleratedHashingNet
-
-    return AcceleratedHashingNet(
-        module, loss, plan=plan, accelerator=hasher.accelerator, **named
-    )
+    return HashingNet(module, loss, plan=plan, device=device, **named)
 
 
 def _device(hasher: Any) -> Any:
     if hasher.accelerator is not None:
-        return hasher.accelerator.device
+        return hasher.accelerator.device.type  # one with a number cannot be unpickled
     return resolve_device(hasher.device)
 
 
 def _augment_generator(
-    hasher: Any, device: Any, generator: torch.Generator
+    device: Any, generator: torch.Generator
 ) -> DeviceGenerator | None:
-    """Return the source of noise where it is not the one of the order of the rows.
-
-    Processes that share a batch must draw the same order and different noise.
-    """
-    if hasher.accelerator is not None:
-        seed = draw_seed_from(generator) + hasher.accelerator.process_index
-        return DeviceGenerator(seed)
+    """Return the source of noise where it is not the one of the order of the rows."""
     if torch.device(device).type == "cpu":
         return None
     return DeviceGenerator(draw_seed_from(generator))
@@ -169,12 +192,10 @@ def _split(
     return database, HeldOutRows(queries, database)
 
 
-def _can_cache(
+def _has_room(
     hasher: Any, dataset: TrainingRows, held_out: HeldOutRows | None, n_features: int
 ) -> bool:
-    """Tell whether a backbone has to see each row only once, and there is room."""
-    if hasher.backbone is None or hasher.backbone_lr_scale > 0:
-        return False
+    """Tell whether a frozen backbone's features stay the same, and fit into memory."""
     if isinstance(dataset, StreamedRows):
         return False
     if isinstance(make_augmentation(hasher.augment), CustomAugmentation):
@@ -183,28 +204,49 @@ def _can_cache(
     return 4 * n_rows * n_features <= working_bytes()
 
 
-def _encoded(dataset: TrainingRows, backbone: Any, device: Any) -> TrainingRows:
-    features = _through(backbone, dataset.blocks(), device)
-    return dataset.with_features(torch.cat(list(features)))
+def _encoded(
+    hasher: Any,
+    dataset: TrainingRows,
+    held_out: HeldOutRows | None,
+    backbone: Any,
+    device: Any,
+) -> tuple[TrainingRows, HeldOutRows | None]:
+    """Put a frozen backbone's features in the place of rows."""
+
+    def encoded(rows: TrainingRows) -> TrainingRows:
+        features = _through(backbone, rows.blocks(), hasher.batch_size, device)
+        return rows.with_features(torch.cat([part.float().cpu() for part in features]))
+
+    dataset = encoded(dataset)
+    if held_out is not None:
+        held_out = HeldOutRows(encoded(held_out.queries), dataset)
+    return dataset, held_out
 
 
 def _features(
-    dataset: TrainingRows, backbone: Any, device: Any
-) -> Iterator[NDArray[np.float32]]:
-    """Walk over what the head is to see: of a backbone, what it makes of some rows."""
-    blocks: Iterable[Tensor] = dataset.blocks()
-    if backbone is not None:
-        blocks = _through(backbone, dataset.sample().split(256), device)
-    return (block.numpy() for block in blocks)
+    hasher: Any,
+    dataset: TrainingRows,
+    backbone: Any,
+    device: Any,
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    """Walk over what the head is to see of a backbone; some rows if it is trained."""
+    if hasher.backbone_lr_scale == 0:
+        return _through(backbone, dataset.blocks(), hasher.batch_size, device)
+    rows = dataset.sample().to(device)
+    return features_in_training(backbone, rows, hasher.batch_size, generator)
 
 
 def _through(
-    backbone: nn.Module, blocks: Iterable[Tensor], device: Any
+    backbone: nn.Module, blocks: Iterable[Tensor], batch_size: int, device: Any
 ) -> Iterator[Tensor]:
+    """Walk over a frozen backbone's features, of no more rows at once than trained."""
     backbone.eval()
-    with torch.inference_mode():
-        for block in blocks:
-            yield backbone(block.to(device)).float().cpu()
+    for block in blocks:
+        for rows in block.split(batch_size):
+            with torch.inference_mode():
+                features = backbone(rows.to(device))
+            yield features
 
 
 def _check_makes(hasher: Any, *makes: tuple[Any, type]) -> None:

@@ -67,13 +67,17 @@ class ContrastiveHasher(DeepHasher):
         """
         return super().fit(X, y)
 
-    def partial_fit(self, X: Any, y: Any = None, *, n_epochs: int = 1) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any = None, *, n_epochs: int | None = None
+    ) -> Self:
         """Train on a chunk of rows.
 
         The first call, on a hasher that was not fitted, fixes the scale of the features
-        and what the method draws for a fit; later calls go on from there. The learning
-        rate is `lr` throughout, since `lr_schedule` is for :meth:`fit`; changes of
-        other parameters wait for the next fit.
+        and what the method draws for a fit; later calls go on from there. Each chunk
+        has `lr_schedule` to itself, from a learning rate of `lr` times its share of the
+        rows so far. `validation_fraction`, `checkpoint` and the callbacks of
+        :meth:`set_callbacks` are for :meth:`fit`; changes of other parameters than
+        `lr`, `lr_schedule` and `max_epochs` wait for the next one.
 
         Parameters
         ----------
@@ -84,8 +88,8 @@ class ContrastiveHasher(DeepHasher):
         y : Ignored
             Not used, present for API consistency by convention.
 
-        n_epochs : int, default=1
-            Number of passes over the chunk.
+        n_epochs : int, default=None
+            Number of passes over the chunk; None is `max_epochs`.
 
         Returns
         -------

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_consistent_length
+from sklearn.utils import check_consistent_length, check_scalar
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, _check_n_features
@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from sklhash._fitting import unchanged_on_failure
-from sklhash.hashers.base import BaseHasher, draw_seed
+from sklhash._stored_tensors import with_stored_tensors
+from sklhash.hashers.base import BaseHasher
 from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.shared_docs import document_what_is_shared
 from sklhash.hashers.supervision import (
@@ -46,6 +47,7 @@ from sklhash.training.datasets import (
 from sklhash.training.failures import out_of_memory_explained
 from sklhash.training.fingerprints import fingerprint
 from sklhash.training.heads import HashHead
+from sklhash.training.recipes import lr_factor
 
 if TYPE_CHECKING:
     from sklhash.training.net import HashingNet
@@ -218,15 +220,18 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
     @available_if(lambda self: self._supports_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: Any, y: Any = None, classes: Any = None, *, n_epochs: int = 1
+        self, X: Any, y: Any = None, classes: Any = None, *, n_epochs: int | None = None
     ) -> Self:
         """Train on a chunk of rows.
 
         The first call, on a hasher that was not fitted, fixes the classes, the scale of
         the features and what the method draws for a fit; later calls go on from there.
-        The learning rate is `lr` throughout, since `lr_schedule` is for :meth:`fit`;
-        changes of other parameters wait for the next fit. `validation_fraction`,
-        `checkpoint` and the callbacks of `set_callbacks` are for :meth:`fit`, too.
+        Each chunk has `lr_schedule` to itself, from a learning rate of `lr` times its
+        share of the rows so far, so that later chunks change less and the last does not
+        outweigh the others. Chunks are to be shuffled: of classes that no longer come
+        the codes are forgotten. `validation_fraction`, `checkpoint` and the callbacks
+        of :meth:`set_callbacks` are for :meth:`fit`; changes of other parameters than
+        `lr`, `lr_schedule` and `max_epochs` wait for the next one.
 
         Parameters
         ----------
@@ -242,8 +247,9 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
             All classes that may come or, with a label indicator, the names of its
             columns. None takes those of the first call. Later calls may repeat it.
 
-        n_epochs : int, default=1
-            Number of passes over the chunk.
+        n_epochs : int, default=None
+            Number of passes over the chunk; None is `max_epochs`, so that a stream
+            costs what a fit on all of it would.
 
         Returns
         -------
@@ -253,9 +259,11 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         Raises
         ------
         ValueError
-            If `y` has labels that are not among the classes, or `classes` are not
-            those of the first call.
+            If `y` has labels that are not among the classes, `classes` are not those of
+            the first call, or `n_epochs` is less than 1.
         """
+        if n_epochs is not None:
+            check_scalar(n_epochs, "n_epochs", Integral, min_val=1)
         with unchanged_on_failure(self):
             first = not self.__sklearn_is_fitted__()
             dataset = self._check_training(X, y, classes=classes, first=first)
@@ -360,15 +368,17 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
 
     def _train(self, dataset: TrainingRows, X: Any, y: Any) -> None:
         """Train on some rows of `X` and `y`, and become the fitted hasher."""
-        from sklhash.hashers.assembly import net_for, net_that_goes_on
+        from sklhash.hashers.assembly import fit_seed, net_for, net_that_goes_on
         from sklhash.training.callbacks import SklearnCallbacks
         from sklhash.training.redundancy import RedundantBits
 
         self._check_agreement(dataset)
         folder, state = self._find_checkpoint(dataset)
-        seed = draw_seed(self.random_state) if state is None else state["seed"]
+        seed = fit_seed(self.random_state, self.accelerator)
+        if state is not None:
+            seed = state["seed"]
         n_items = len(dataset)
-        with out_of_memory_explained(self.device, self.batch_size):
+        with out_of_memory_explained(self.batch_size):
             if self._goes_on:
                 net, dataset = net_that_goes_on(self, dataset)
             else:
@@ -387,21 +397,32 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
                 ("redundant_bits", RedundantBits(self.n_bits)),
             )
             net.partial_fit(dataset)
+        net.n_rows_seen = len(dataset)
         self._n_items = n_items
         self._take(net, dataset.targets, self.n_bits)
 
-    def _stream(self, dataset: TrainingRows, n_epochs: int, *, first: bool) -> None:
+    def _stream(
+        self, dataset: TrainingRows, n_epochs: int | None, *, first: bool
+    ) -> None:
         """Train on a chunk, and become the fitted hasher."""
-        from sklhash.hashers.assembly import net_for
+        from sklhash.hashers.assembly import (
+            fit_seed,
+            net_for,
+            shared_among_processes,
+        )
 
-        with out_of_memory_explained(self.device, self.batch_size):
+        with out_of_memory_explained(self.batch_size):
             if first:
-                net, dataset = net_for(self, dataset, draw_seed(self.random_state))
+                seed = fit_seed(self.random_state, self.accelerator)
+                net, dataset = net_for(self, dataset, seed)
             else:
                 net = copy.deepcopy(self.net_)
+                net = shared_among_processes(net, self.accelerator)
                 dataset.to(net.device)
-            net.go_on(replace(net.plan, lr_factor=None), lr=self.lr)
-            net.partial_fit(dataset, epochs=n_epochs)
+            net.n_rows_seen += len(dataset)
+            plan = replace(net.plan, lr_factor=lr_factor(self.lr_schedule))
+            net.go_on(plan, lr=self.lr * len(dataset) / net.n_rows_seen)
+            net.partial_fit(dataset, epochs=n_epochs or self.max_epochs)
         self._take(net, dataset.targets, self.n_bits if first else self.n_bits_)
 
     def _check_agreement(self, dataset: TrainingRows) -> None:
@@ -430,9 +451,12 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         """Return where checkpoints of this fit are, and the last one."""
         if self.checkpoint is None:
             return None, None
+        from sklhash.training.resuming import what_tells_apart
+
         parameters = self.get_params(deep=False)
         for name in NOT_IN_FINGERPRINT:
             del parameters[name]
+        parameters["callbacks"] = tuple(map(what_tells_apart, self.callbacks or ()))
         begins_with = self.net_.module_ if self._goes_on else None
         parts = type(self), parameters, begins_with, *dataset.parts()
         folder = CheckpointFolder(_checkpoint(self).path, fingerprint(*parts))
@@ -457,7 +481,16 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         if folder is None:
             return []
         every = _checkpoint(self).every
-        return [("keep_state", KeepState(folder, every, seed, state))]
+        writes = self.accelerator is None or self.accelerator.is_main_process
+        return [("keep_state", KeepState(folder, every, seed, state, writes=writes))]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the processes, and store a backbone's weights alike everywhere."""
+        backbone = self.backbone
+        if isinstance(backbone, nn.Module):
+            backbone = with_stored_tensors(backbone)
+        changed = {"accelerator": None, "backbone": backbone}
+        return super().__getstate__() | changed
 
     def _take(self, net: HashingNet, targets: Targets | Pairs, n_bits: int) -> None:
         """Become the fitted hasher that the trained net makes."""

@@ -96,7 +96,7 @@ class DSDHLoss(DPSHLoss):
         read = self.codes if self.discrete else self.memory
         self.coef = self._classifier(read, self.labels)
 
-    def log(self) -> dict[str, float]:
+    def log(self) -> dict[str, float | Tensor]:
         """Return the objective of the discrete step, for each row."""
         return {"discrete_objective": self._discrete_objective() / len(self.codes)}
 
@@ -122,12 +122,12 @@ class DSDHLoss(DPSHLoss):
         found = discrete_codes(_array(codes), _array(pull), _array(coef))
         return torch.from_numpy(found).to(values)
 
-    def _discrete_objective(self) -> float:
-        total = self.eta * (self.codes - self.memory).square().sum().item()
+    def _discrete_objective(self) -> Tensor:
+        total = self.eta * (self.codes - self.memory).square().sum()
         if self.use_classification:
             read = self.codes if self.discrete else self.memory
-            error = (self.labels - read @ self.coef).square().sum().item()
-            total += self.mu * error + self.nu * self.coef.square().sum().item()
+            error = (self.labels - read @ self.coef).square().sum()
+            total = total + self.mu * error + self.nu * self.coef.square().sum()
         return total
 
 

@@ -86,10 +86,10 @@ class HashNetLoss(HashLoss):
         weights = torch.where(similar, weight, 1.0)
         return (weights * losses).sum() / weights.sum()
 
-    def log(self) -> dict[str, float]:
+    def log(self) -> dict[str, float | Tensor]:
         """Return beta and the mean of ``|tanh(beta * output) - sign(output)|``."""
-        total, count = self.gap.tolist()
-        return {"beta": self.beta.item(), "quantization_gap": total / count}
+        total, count = self.gap
+        return {"beta": self.beta, "quantization_gap": total / count}
 
     def _sharpen(self) -> None:
         epoch, max_epochs = self._progress

@@ -46,8 +46,7 @@ class HashLoss(nn.Module, ABC):
     def on_epoch_begin(self, epoch: int, max_epochs: int) -> None:
         """Begin an epoch, the first is 0.
 
-        In `partial_fit` each chunk is an epoch, and there may be more than
-        `max_epochs`.
+        In `partial_fit` they count the passes over a chunk.
         """
 
     @abstractmethod
@@ -77,6 +76,10 @@ class HashLoss(nn.Module, ABC):
     def on_epoch_end(self) -> None:
         """End an epoch; no gradients are recorded here."""
 
-    def log(self) -> dict[str, float]:
-        """Return the method's own quantities for the epoch's line in `history_`."""
+    def log(self) -> dict[str, float | Tensor]:
+        """Return the method's own quantities for the epoch's line in `history_`.
+
+        They are numbers, or tensors of shape (), which are read from the device once,
+        together with the losses.
+        """
         return {}

@@ -19,6 +19,7 @@ from sklhash.hashers.deep import DeepHasher
 from sklhash.hashers.loss import HashLoss
 from sklhash.targets import Targets
 from sklhash.training.augment import FeatureAugmentation, GaussianNoise
+from sklhash.training.backbones import hash_head_of
 from sklhash.training.heads import HashHead
 
 __all__ = ["OrthoHash"]
@@ -261,16 +262,17 @@ class OrthoHash(DeepHasher):
             The adapted hasher.
         """
         X = self._check_fitted_X(X)
-        head = self.net_.module_
+        module = self.net_.module_
         total = np.zeros(self.n_bits_)
         for _, block in self._blocks(X):
-            total += self.net_.project(block, head.project).sum(
+            total += self.net_.project(block, module.project).sum(
                 axis=0, dtype=np.float64
             )
+        norm: Any = hash_head_of(module).norm
         with torch.no_grad():
-            head.norm.running_mean.copy_(torch.from_numpy(total / X.shape[0]))
-            nn.init.ones_(head.norm.weight)
-            nn.init.zeros_(head.norm.bias)
+            norm.running_mean.copy_(torch.from_numpy(total / X.shape[0]))
+            nn.init.ones_(norm.weight)
+            nn.init.zeros_(norm.bias)
         return self
 
     def _make_loss(self, targets: Targets) -> OrthoHashLoss:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -46,7 +47,7 @@ class Stored(NamedTuple):
         return self.labels[0]
 
 
-class StoredCodes(BaseEstimator):
+class StoredCodes(CallbackSupportMixin, BaseEstimator):
     """An estimator that keeps codes and labels: all of a search but the searching.
 
     Subclasses have the parameters `algorithm`, `device`, `packed` and `threshold`.
@@ -83,11 +84,14 @@ class StoredCodes(BaseEstimator):
             If `X` holds no codes, `y` is of another length, both `packed` and
             `threshold` are set, or `device` is not there.
         """
+        task = self._init_callback_context()
+        task.call_on_fit_task_begin(estimator=self, X=X, y=y)
         self._check_parameters()
         with unchanged_on_failure(self):
             labels = _as_labels(X, y)
             table = CodeTable(self._read(X, reset=True))
             self._begin(Stored(table, [labels]))
+        task.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)

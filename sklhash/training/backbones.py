@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sklhash.training.generators import global_generators_seeded
+from sklhash.training.batches import batch_bounds
+from sklhash.training.generators import draw_seed_from, global_generators_seeded
 from sklhash.training.heads import HashHead
 
-__all__ = ["BackboneHead", "hash_head_of", "make_backbone", "width_of_features"]
+__all__ = [
+    "BackboneHead",
+    "features_in_training",
+    "hash_head_of",
+    "make_backbone",
+    "width_of_features",
+]
 
 
 class BackboneHead(nn.Module):
@@ -46,6 +53,10 @@ class BackboneHead(nn.Module):
         if self.frozen:
             self.backbone.eval()
         return self
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the head's output before batch normalisation."""
+        return self.head.project(self.backbone(x))
 
     def forward(
         self, x: Tensor, between: Callable[[Tensor], Tensor] | None = None
@@ -115,3 +126,34 @@ def width_of_features(backbone: nn.Module, x: Tensor) -> int:
             f"({len(x)}, n_features), got {got}; flatten or pool at its end."
         )
     return features.shape[1]
+
+
+def features_in_training(
+    backbone: nn.Module, x: Tensor, batch_size: int, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Walk over what a backbone makes of rows in training mode, a batch at a time.
+
+    Batch normalisation that has not seen data scales by the batch in training and not
+    at all otherwise.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        It stays as it is.
+
+    x : Tensor of shape (n, ...)
+        Rows, on the device of the backbone.
+
+    batch_size : int
+        Rows in a batch.
+
+    generator : torch.Generator
+        Source of the order of the rows and of what the backbone draws, on the CPU.
+    """
+    trained = copy.deepcopy(backbone).train()
+    order = torch.randperm(len(x), generator=generator).to(x.device)
+    for start, stop in batch_bounds(len(x), batch_size):
+        seed = draw_seed_from(generator)
+        with global_generators_seeded(seed, x.device), torch.inference_mode():
+            features = trained(x[order[start:stop]])
+        yield features

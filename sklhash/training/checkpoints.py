@@ -7,7 +7,7 @@ import os
 import pickle
 import re
 import warnings
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -300,7 +300,7 @@ def _storable(value: Any, name: str) -> Any:
         return value
     if kind in (list, tuple):
         return kind(_storable(item, f"{name}[{i}]") for i, item in enumerate(value))
-    if kind in (dict, OrderedDict):
+    if kind in (dict, OrderedDict, Counter):
         copied = copy(value)  # keeps the versions that a module's state has
         for key, item in value.items():
             _storable_key(key, name)

@@ -151,7 +151,7 @@ class StreamedRows(TrainingRows):
         for x, y in labelled:
             if last is None:
                 last = x, y
-            elif len(x) < 2:
+            elif len(x) < 2 or len(last[0]) < 2:
                 last = torch.cat([last[0], x]), torch.cat([last[1], y])
             else:
                 yield last

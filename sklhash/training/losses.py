@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -37,7 +38,9 @@ class EpochLosses:
     def __len__(self) -> int:
         return len(self._losses)
 
-    def read(self, logged: dict[str, Any]) -> tuple[float, dict[str, float]]:
+    def read(
+        self, logged: dict[str, Any], weights: Iterable[Tensor] = ()
+    ) -> tuple[float, dict[str, float]]:
         """Return the mean loss over rows, and quantities as plain numbers.
 
         All come from the device at once.
@@ -45,20 +48,22 @@ class EpochLosses:
         Raises
         ------
         ValueError
-            If a loss is not finite.
+            If a loss or a weight is not finite.
         """
-        tensors = [v.detach() for v in logged.values() if isinstance(v, Tensor)]
-        together = torch.stack([v.double() for v in [*self._losses, *tensors]])
-        values = together.tolist()
-        losses = values[: len(self._losses)]
+        device = self._losses[0].device
+        tensors = [v.to(device) for v in logged.values() if isinstance(v, Tensor)]
+        sums = [weight.detach().sum(dtype=torch.float32) for weight in weights]
+        values = torch.stack([*self._losses, *sums, *tensors]).tolist()
+        losses, values = values[: len(self)], values[len(self) :]
         self._refuse_divergence(losses)
-        numbers = iter(values[len(losses) :])
+        self._refuse_broken_weights(values[: len(sums)])
+        numbers = iter(values[len(sums) :])
         plain = {
             name: next(numbers) if isinstance(value, Tensor) else value
             for name, value in logged.items()
         }
-        sums = math.fsum(a * b for a, b in zip(losses, self._sizes, strict=True))
-        return sums / sum(self._sizes), plain
+        total = math.fsum(a * b for a, b in zip(losses, self._sizes, strict=True))
+        return total / sum(self._sizes), plain
 
     def _refuse_divergence(self, losses: list[float]) -> None:
         for number, loss in enumerate(losses, start=1):
@@ -75,3 +80,10 @@ class EpochLosses:
                 raise ValueError(
                     f"{where}: the training has diverged. {self.remedies} may help."
                 )
+
+    def _refuse_broken_weights(self, sums: list[float]) -> None:
+        if not all(map(math.isfinite, sums)):
+            raise ValueError(
+                f"Weights are not finite after epoch {self.epoch}, although the losses "
+                f"are: the training has diverged. {self.remedies} may help."
+            )

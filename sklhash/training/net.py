@@ -79,9 +79,10 @@ class HashingNet(NeuralNet):
         )
         self.plan = plan
         self.n_epochs_before = 0
-        self.n_epochs_to_go = 0
+        self.n_epochs_planned = 0
+        self.n_rows_seen = 0
         self.is_finished = False
-        self._stops = False
+        self.stops = False
         self._hears_batches = True
         self._forward: Callable[[Tensor], Any] | None = None
 
@@ -106,24 +107,27 @@ class HashingNet(NeuralNet):
         """Train for `max_epochs`, or `epochs` if given, and let Ctrl-C through."""
         if not self.initialized_:
             self.initialize()
-        self.n_epochs_to_go = fit_params.pop("epochs", self.max_epochs)
+        self.n_epochs_planned = fit_params.pop("epochs", self.max_epochs)
         fit_params.pop("_routing_method", None)
         with self._in_training():
             self.notify("on_train_begin", X=X, y=y)
             done = len(self.history) - self.n_epochs_before
-            self.n_epochs_to_go = 0 if self.is_finished else self.n_epochs_to_go - done
+            ended = self.is_finished or self.stops
+            to_go = 0 if ended else self.n_epochs_planned - done
             with suppress(_StoppedEarly):
-                self.fit_loop(X, y, epochs=self.n_epochs_to_go, **fit_params)
+                self.fit_loop(X, y, epochs=to_go, **fit_params)
             self.notify("on_train_end", X=X, y=y)
         return self
 
     @contextmanager
     def _in_training(self) -> Iterator[None]:
         """Let go of what only the training needs, however it ends."""
-        self._stops = self.is_finished = False
+        self.stops = self.is_finished = False
+        self._set_training(True)  # a part may have been used in evaluation mode
         self._hears_batches = any(map(_hears_batches, self.callbacks_))
         if self.plan.compiled:
-            self._forward = torch.compile(self.module_)
+            compiled: Any = torch.compile(self.module_)
+            self._forward = compiled.__call__
         try:
             yield
         finally:
@@ -153,12 +157,12 @@ class HashingNet(NeuralNet):
                 if method_name != "on_epoch_end" or not _has_lost_patience(callback):
                     raise
                 self.stop()
-        if method_name == "on_epoch_end" and self._stops:
+        if method_name == "on_epoch_end" and self.stops:
             raise _StoppedEarly
 
     def stop(self) -> None:
         """End the training with this epoch."""
-        self._stops = True
+        self.stops = True
 
     def go_on(self, plan: TrainingPlan, **settings: Any) -> None:
         """Prepare for another training of the same net, with its own count of epochs.
@@ -248,7 +252,7 @@ class HashingNet(NeuralNet):
         x, y = batch
         y_pred = self.infer(x, **fit_params)
         loss = self.get_loss(y_pred, y, X=x, training=True)
-        loss.backward()
+        self._backward(loss)
         return {"loss": loss, "y_pred": y_pred}
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
@@ -276,10 +280,10 @@ class HashingNet(NeuralNet):
         super().on_epoch_begin(net, **kwargs)
         epoch = len(self.history) - 1 - self.n_epochs_before
         if self.plan.lr_factor is not None:
-            factor = self.plan.lr_factor(epoch, self.max_epochs)
+            factor = self.plan.lr_factor(epoch, self.n_epochs_planned)
             for group in self.optimizer_.param_groups:
                 group["lr"] = factor * _initial_lr(group)
-        self.criterion_.on_epoch_begin(epoch, self.max_epochs)
+        self.criterion_.on_epoch_begin(epoch, self.n_epochs_planned)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Tell the loss, and record what is to be known of the epoch."""
@@ -291,7 +295,8 @@ class HashingNet(NeuralNet):
             except Exception:
                 self._losses.read({})  # losses that are not finite are the cause
                 raise
-        loss, quantities = self._losses.read(logged)
+        weights = self.module_.parameters()
+        loss, quantities = self._losses.read(logged, weights)
         best = min((row["train_loss"] for row in self.history[:-1]), default=np.inf)
         self.history.record("train_loss", loss)
         self.history.record("train_loss_best", bool(loss < best))
@@ -316,7 +321,9 @@ class HashingNet(NeuralNet):
         """Return the bits of rows to train on, (n, n_bits)."""
         self.module_.eval()
         with torch.inference_mode():
-            return (self.module_(to_device(x, self.device)) > 0).cpu().numpy()
+            batches = to_device(x, self.device).split(self.batch_size)
+            bits = torch.cat([self.module_(batch) > 0 for batch in batches])
+        return bits.cpu().numpy()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the parts that were handed in, and what a training needs."""
@@ -327,6 +334,9 @@ class HashingNet(NeuralNet):
             "_forward": None,
             "_losses": None,
         }
+
+    def _backward(self, loss: Tensor) -> None:
+        loss.backward()
 
     @property
     def _augments_input(self) -> bool:
@@ -363,7 +373,8 @@ class HashingNet(NeuralNet):
     @contextmanager
     def _own_global_generators(self) -> Iterator[None]:
         """Seed torch's global generators, which a backbone may draw from."""
-        if not isinstance(self.module_, BackboneHead):
+        frozen = self.plan.frozen_backbone is not None
+        if not frozen and not isinstance(self.module_, BackboneHead):
             yield
             return
         device = next(self.module_.parameters()).device

@@ -15,10 +15,18 @@ NOT_SHOWN = {"epoch", "lr", "seconds"}
 class EpochBar(Callback):
     """A bar over epochs, with the loss and the method's own quantities."""
 
+    _bar: Any = None
+
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Open the bar."""
-        done = len(net.history) - net.n_epochs_before
-        self._bar = tqdm(total=net.n_epochs_to_go + done, initial=done, unit="epoch")
+        """Wait for the epoch that the training begins with."""
+        self._bar = None
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Open the bar, where it is not the first epoch at what was done before."""
+        if self._bar is None:
+            done = len(net.history) - 1 - net.n_epochs_before
+            total = net.n_epochs_planned
+            self._bar = tqdm(total=total, initial=done, unit="epoch")
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Go on by an epoch."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
 from sklhash.training.checkpoints import CheckpointFolder
+from sklhash.training.fingerprints import fingerprint
 
-__all__ = ["KeepState", "restore", "state_of"]
+__all__ = ["KeepState", "restore", "state_of", "what_tells_apart"]
 
 PARTS = ("module_", "criterion_", "optimizer_")
-PLAIN = (type(None), bool, int, float, str, list, tuple, dict, torch.Tensor)
+PLAIN = (
+    *(type(None), bool, int, float, str, np.generic),
+    *(list, tuple, dict, torch.Tensor),
+)
 
 
 def state_of(net: Any) -> dict[str, Any]:
@@ -25,6 +30,7 @@ def state_of(net: Any) -> dict[str, Any]:
         "generator": net.plan.generator.get_state(),
         "augment_generator": _state_of_part(net.plan.augment_generator),
         "callbacks": {name: _state_of_callback(cb) for name, cb in net.callbacks_},
+        "stops": net.stops,
     }
 
 
@@ -34,11 +40,28 @@ def restore(net: Any, state: dict[str, Any]) -> None:
         getattr(net, name).load_state_dict(part)
     net.history_ = History(copy.deepcopy(state["history"]))
     net.plan.generator.set_state(state["generator"])
-    if state["augment_generator"] is not None:
-        net.plan.augment_generator.load_state_dict(state["augment_generator"])
-    callbacks = dict(net.callbacks_)
-    for name, attributes in state["callbacks"].items():
-        _restore_callback(callbacks[name], attributes)
+    augment_generator = net.plan.augment_generator
+    if augment_generator is not None and state["augment_generator"] is not None:
+        augment_generator.load_state_dict(state["augment_generator"])
+    for name, callback in net.callbacks_:
+        if name in state["callbacks"]:  # those of another verbosity are not
+            _restore_callback(callback, state["callbacks"][name])
+    if state["stops"]:
+        net.stop()
+
+
+def what_tells_apart(callback: Any) -> Any:
+    """Return what a callback counts by in the fingerprint of a fit.
+
+    Of parameters that cannot be described, such as a writer to a log, that is the
+    class.
+    """
+    if isinstance(callback, tuple):
+        return tuple(map(what_tells_apart, callback))
+    if not isinstance(callback, Callback):
+        return callback
+    parameters = callback.get_params(deep=False)
+    return type(callback), {k: _described(v) for k, v in parameters.items()}
 
 
 class KeepState(Callback):
@@ -57,15 +80,25 @@ class KeepState(Callback):
 
     state : dict or None
         What to begin with.
+
+    writes : bool, default=True
+        Whether this process is the one to write.
     """
 
     def __init__(
-        self, folder: CheckpointFolder, every: int, seed: int, state: Any
+        self,
+        folder: CheckpointFolder,
+        every: int,
+        seed: int,
+        state: Any,
+        *,
+        writes: bool = True,
     ) -> None:
         self.folder = folder
         self.every = every
         self.seed = seed
         self.state = state
+        self.writes = writes
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Go on from the state that was found."""
@@ -84,8 +117,17 @@ class KeepState(Callback):
             self._write(net, finished=True)
 
     def _write(self, net: Any, *, finished: bool) -> None:
+        if not self.writes:
+            return
         state = {"seed": self.seed, "finished": finished, "net": state_of(net)}
         self.folder.save(len(net.history), state)
+
+
+def _described(parameter: Any) -> Any:
+    try:
+        return fingerprint(parameter)
+    except TypeError:
+        return type(parameter)
 
 
 def _state_of_part(part: Any) -> Any:
@@ -96,9 +138,9 @@ def _state_of_callback(callback: Any) -> dict[str, Any]:
     """Return the attributes that a callback has come to in the training."""
     fitted = {k: v for k, v in vars(callback).items() if k.endswith("_")}
     stateful = {
-        name: value.state_dict()
+        name: _without_arrays(value.state_dict())
         for name, value in fitted.items()
-        if hasattr(value, "state_dict")
+        if hasattr(value, "state_dict") and not isinstance(value, type)
     }
     plain = {k: v for k, v in fitted.items() if isinstance(v, PLAIN)}
     return {"stateful": stateful, "plain": plain}
@@ -107,4 +149,21 @@ def _state_of_callback(callback: Any) -> dict[str, Any]:
 def _restore_callback(callback: Any, attributes: dict[str, Any]) -> None:
     vars(callback).update(copy.deepcopy(attributes["plain"]))
     for name, state in attributes["stateful"].items():
-        getattr(callback, name).load_state_dict(state)
+        part = getattr(callback, name)
+        part.load_state_dict(_with_arrays(state, like=part.state_dict()))
+
+
+def _without_arrays(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state with tensors for arrays, which checkpoints do not hold."""
+    arrays = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
+    plain = copy.copy(state)
+    plain.update((name, torch.from_numpy(array)) for name, array in arrays.items())
+    return plain
+
+
+def _with_arrays(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+    """Return a state with arrays for tensors, where another state has them."""
+    whole = copy.copy(state)
+    arrays = [k for k in state if isinstance(like.get(k), np.ndarray)]
+    whole.update((name, state[name].numpy()) for name in arrays)
+    return whole

@@ -23,7 +23,7 @@ from skorch.callbacks import (
 from skorch.utils import noop
 from torch.optim.lr_scheduler import ExponentialLR, StepLR
 
-from sklhash import DSDH, NSH, HashNet, OrthoHash
+from sklhash import DSDH, NSH, HammingNeighbors, HashNet, OrthoHash
 from sklhash.metrics import map_scorer
 from tests.hashers.methods import DEEP_HASHERS, DEEP_STREAMING, make
 
@@ -168,7 +168,8 @@ class Meddler(Listener):
         net = fitted_estimator.net_
         if hasattr(fitted_estimator, "partial_fit"):
             n_epochs = fitted_estimator.n_iter_
-            assert fitted_estimator.partial_fit(X, y).n_iter_ == n_epochs + 1
+            fitted_estimator.partial_fit(X, y, n_epochs=1)
+            assert fitted_estimator.n_iter_ == n_epochs + 1
         with torch.no_grad():
             for parameter in net.module_.parameters():
                 parameter.zero_()
@@ -300,6 +301,13 @@ def test_callbacks_work_in_a_pipeline(cls, digits, capsys):
     np.testing.assert_array_equal(
         values_of(pipe[-1], scaled), values_of(expected.fit(scaled, y), scaled)
     )
+
+
+def test_callbacks_go_through_a_pipeline_that_ends_in_a_search(digits, capsys):
+    pytest.importorskip("rich")
+    search = make_pipeline(StandardScaler(), make(OrthoHash), HammingNeighbors())
+    search.set_callbacks(ProgressBar()).fit(*digits)
+    assert "HammingNeighbors" in capsys.readouterr().out
 
 
 def n_epochs(hasher, X, y):

@@ -591,15 +591,28 @@ def test_early_stopping_ends_the_fit(cls, digits):
 def test_partial_fit_goes_on_from_where_it_was(cls, digits):
     X, y = digits
     hasher = make(cls, max_epochs=1).fit(X, y)
-    streamed = make(cls).partial_fit(X, y)
+    streamed = make(cls).partial_fit(X, y, n_epochs=1)
     np.testing.assert_allclose(
         streamed.decision_function(X), hasher.decision_function(X), atol=1e-5
     )
     for _ in range(5):
-        streamed.partial_fit(X, y)
+        streamed.partial_fit(X, y, n_epochs=1)
     assert streamed.n_iter_ == 6
     assert streamed.loss_curve_[-1] < streamed.loss_curve_[0]
-    assert {epoch["lr"] for epoch in streamed.history_} == {streamed.lr}
+
+
+@each_of(DEEP_STREAMING)
+def test_chunks_have_the_schedule_to_themselves_and_weigh_as_their_rows(cls, digits):
+    X, y = digits
+    hasher = make(cls, lr=1.0, lr_schedule="step", max_epochs=5)
+    for rows in (slice(0, 100), slice(100, 400)):
+        hasher.partial_fit(X[rows], y[rows])
+    schedule = np.array([1, 1, 1, 1, 0.1])
+    rates = [epoch["lr"] for epoch in hasher.history_]
+    np.testing.assert_allclose(rates, [*schedule, *(0.75 * schedule)])
+    hasher.partial_fit(X[:100], y[:100], n_epochs=1)
+    assert hasher.history_[-1]["lr"] == pytest.approx(0.2)
+    assert hasher.n_iter_ == 11
 
 
 @streaming_classifiers

@@ -1,0 +1,1 @@
+"""The parts of training.py, one idea a file."""
