@@ -61,8 +61,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--features", type=positive, default=512)
     add("--bits", type=positive, default=64)
     add("--batch", type=positive, nargs="+", default=[64, 256, 1024])
-    add("--epochs", type=positive, default=10, help="a fifth with a hidden layer")
-    add("--encode", type=positive, default=1_000_000, help="rows to encode")
+    add("--epochs", type=positive, default=10, help="a fifth with a layer")
+    add("--encode", type=positive, default=1_000_000, help="rows, a fifth with a layer")
     add("--memory", type=positive, default=64, help="megabytes, to encode a file")
     add("--cuda-features", type=positive, default=1280)
     add("--cuda-epochs", type=positive, default=100)
@@ -121,10 +121,11 @@ def encoding(arguments: argparse.Namespace, rows: tuple[np.ndarray, np.ndarray])
     with TemporaryDirectory() as folder:
         file = Path(folder) / "X.npy"
         write_float16(X, file)
-        measured = [encode(arguments, name, hashers[name], X) for name in hashers]
-        name, hasher = next(iter(hashers.items()))
+        (name, hasher), *others, (deepest, deep) = hashers.items()
         mapped = np.load(file, mmap_mode="r")
-        measured.insert(1, encode(arguments, name, hasher, mapped))
+        measured = [encode(arguments, name, hasher, rows) for rows in (X, mapped)]
+        measured += [encode(arguments, *other, X) for other in others]
+        measured.append(encode(arguments, deepest, deep, X[: -(-len(X) // 5)]))
         memory = measure_memory(hasher, file, arguments.memory, Path(folder))
     return encoding_section(measured, memory)
 

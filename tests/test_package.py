@@ -48,6 +48,19 @@ def test_the_user_guides_examples_run(page):
     assert names["search"].score(queries, names["y_query"]) > 0.95
 
 
+def test_the_guide_to_training_runs():
+    guide = (README.parent / "docs" / "user_guide" / "training.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    names = {}
+    exec("\n".join(code), names)
+    names["display"].figure_.clf()
+    for search in ("search", "end_to_end", "stream"):
+        queries = names["query_images" if search == "end_to_end" else "X_query"]
+        assert names[search].score(queries, names["y_query"]) > 0.95
+    assert len(names["by_epoch"]) == 5
+    assert names["best"]["validation_map"] > 0.95
+
+
 def test_the_guide_to_scores_runs():
     guide = (README.parent / "docs" / "user_guide" / "metrics.md").read_text()
     code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)

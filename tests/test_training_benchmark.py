@@ -59,7 +59,7 @@ def test_each_hasher_encodes_and_one_a_file_with_little_memory(page):
         ("LSH", in_memory),
         ("PCAH", in_memory),
         ("ITQ", in_memory),
-        ("OrthoHash, 1024 hidden", in_memory),
+        ("OrthoHash, 1024 hidden", "400 x 20 float32"),
     ]
     assert all("rows" in row["bare is"] or "whole" in row["bare is"] for row in rows)
     assert "taken more\nthan 64 MB for it" in page

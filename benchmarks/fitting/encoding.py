@@ -1,6 +1,7 @@
 """The time of transform beside that of the matrix product and the packing alone."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,6 +109,7 @@ def measure_memory(hasher: Any, file: Path, allowed: float, folder: Path) -> Mem
     joblib.dump(hasher.set_params(packed=True), folder / "hasher")
     finished = subprocess.run(
         [sys.executable, SCRIPT, folder / "hasher", file, str(allowed)],
+        env={**os.environ, "MALLOC_ARENA_MAX": "1"},  # no address space set aside
         stdout=subprocess.PIPE,
         check=True,
         text=True,

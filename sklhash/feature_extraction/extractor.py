@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
 from sklhash._fitting import unchanged_on_failure
+from sklhash._stored_tensors import with_stored_tensors
 from sklhash.feature_extraction.batches import batches_of, first_of, joined, stacked
 from sklhash.feature_extraction.items import (
     check_files_exist,
@@ -32,7 +33,6 @@ from sklhash.feature_extraction.items import (
 )
 from sklhash.feature_extraction.network import FrozenNetwork, map_tensors
 from sklhash.feature_extraction.outputs import one_tensor, rows_of
-from sklhash._stored_tensors import with_stored_tensors
 from sklhash.training.blocks import float32_rows
 from sklhash.training.failures import out_of_memory_explained
 from sklhash.training.recipes import resolve_device

@@ -34,7 +34,7 @@ __all__ = ["fit_seed", "net_for", "net_that_goes_on", "shared_among_processes"]
 
 
 def net_for(
-    hasher: Any, dataset: TrainingRows, seed: int
+    hasher: Any, dataset: TrainingRows, seed: int, *, holds_out: bool = True
 ) -> tuple[HashingNet, TrainingRows]:
     """Build head, loss and net for a fit from the start.
 
@@ -49,6 +49,9 @@ def net_for(
     seed : int
         Of all randomness.
 
+    holds_out : bool, default=True
+        Whether the hasher's `validation_fraction` is kept out.
+
     Returns
     -------
     net : HashingNet
@@ -60,7 +63,10 @@ def net_for(
     """
     generator = torch.Generator().manual_seed(seed)
     device = _device(hasher)
-    dataset, held_out = _split(hasher, dataset, generator)
+    split_seed, held_out = None, None
+    if holds_out and hasher.validation_fraction is not None:
+        split_seed = draw_seed_from(generator)
+        dataset, held_out = _split(hasher, dataset, split_seed)
     backbone, n_features = None, hasher.n_features_in_
     if hasher.backbone is not None:
         backbone = make_backbone(hasher.backbone, draw_seed_from(generator)).to(device)
@@ -88,6 +94,7 @@ def net_for(
         frozen_backbone=backbone if caches else None,
         lr_factor=lr_factor(hasher.lr_schedule),
         held_out=held_out,
+        split_seed=split_seed,
         precision=hasher.precision,
         compiled=hasher.compile,
     )
@@ -101,7 +108,17 @@ def net_that_goes_on(
 ) -> tuple[HashingNet, TrainingRows]:
     """Copy the fitted net, and prepare it for a fit that begins where it is."""
     net = copy.deepcopy(hasher.net_)
-    dataset, held_out = _split(hasher, dataset, net.plan.generator)
+    split_seed, held_out = net.plan.split_seed, None
+    if hasher.validation_fraction is not None:
+        if split_seed is None:
+            split_seed = draw_seed_from(net.plan.generator)
+        dataset, held_out = _split(hasher, dataset, split_seed)
+    if not hasher._supports_partial_fit and len(dataset) != net.n_rows_seen:
+        raise ValueError(
+            f"{type(hasher).__name__} keeps something for each row, so warm_start goes "
+            f"on with the {net.n_rows_seen} rows that the fit before was trained on, "
+            f"got {len(dataset)}."
+        )
     module, backbone = net.module_, None
     if isinstance(module, BackboneHead) and module.frozen:
         n_features = len(module.head.standardize.mean)
@@ -116,6 +133,7 @@ def net_that_goes_on(
         frozen_backbone=backbone,
         lr_factor=lr_factor(hasher.lr_schedule),
         held_out=held_out,
+        split_seed=split_seed,
         precision=hasher.precision,
         compiled=hasher.compile,
     )
@@ -180,12 +198,10 @@ def _augment_generator(
 
 
 def _split(
-    hasher: Any, dataset: TrainingRows, generator: torch.Generator
-) -> tuple[TrainingRows, HeldOutRows | None]:
-    """Keep rows out of the training, if they are wanted."""
-    if hasher.validation_fraction is None:
-        return dataset, None
-    rng = np.random.default_rng(draw_seed_from(generator))
+    hasher: Any, dataset: TrainingRows, seed: int
+) -> tuple[TrainingRows, HeldOutRows]:
+    """Keep rows out of the training, the same ones whenever it goes on."""
+    rng = np.random.default_rng(seed)
     places = held_out_places(dataset.targets, hasher.validation_fraction, rng)
     others = np.setdiff1d(np.arange(dataset.n_rows), places)
     queries, database = dataset.take(places), dataset.take(others)

@@ -107,10 +107,9 @@ class ContrastiveHasher(DeepHasher):
     def _check_training(
         self, X: Any, y: Any, *, classes: Any, first: bool
     ) -> TrainingRows:
-        scores = self.validation_fraction is not None
-        if scores:
+        if self.validation_fraction is not None:
             X, y = labels_apart(X, y)
-            refuse_missing_y(self, y, instead=" validation_fraction scores by labels.")
+        scores = self.validation_fraction is not None and y is not None
         X = self._check_X(X, reset=first)
         n_rows = X.shape[0]
         if n_rows < 2:
@@ -124,7 +123,9 @@ class ContrastiveHasher(DeepHasher):
         return self._rows_of(X, targets, np.arange(n_rows))
 
     def _check_learnable(self, targets: Targets) -> None:
-        """Features are enough."""
+        """Features are enough, unless there are rows to score."""
+        if self.validation_fraction is not None and targets.n_classes == 0:
+            refuse_missing_y(self, None, " validation_fraction scores by labels.")
 
     def _class_attributes(self, targets: Any) -> dict[str, Any]:
         return {}

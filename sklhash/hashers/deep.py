@@ -323,19 +323,8 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
     def _rows_of(
         self, X: Any, targets: Targets, rows: NDArray[np.intp]
     ) -> TrainingRows:
-        if not isinstance(X, StreamArray):
-            return TrainingRows(X, targets, rows)
-        if not self._supports_partial_fit or self.validation_fraction is not None:
-            needed = (
-                f"{type(self).__name__} keeps something for each row"
-                if not self._supports_partial_fit
-                else f"validation_fraction={self.validation_fraction} keeps rows apart"
-            )
-            raise ValueError(
-                f"{needed}, and the items of an iterable dataset have no numbers: pass "
-                "a dataset with __getitem__ and __len__, or an array."
-            )
-        return StreamedRows(X, targets, rows)
+        kind = StreamedRows if isinstance(X, StreamArray) else TrainingRows
+        return kind(X, targets, rows)
 
     def _check_learnable(self, targets: Targets) -> None:
         refuse_what_tells_nothing_apart(
@@ -377,7 +366,6 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         seed = fit_seed(self.random_state, self.accelerator)
         if state is not None:
             seed = state["seed"]
-        n_items = len(dataset)
         with out_of_memory_explained(self.batch_size):
             if self._goes_on:
                 net, dataset = net_that_goes_on(self, dataset)
@@ -396,9 +384,8 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
                 *self._checkpointing(folder, seed, state),
                 ("redundant_bits", RedundantBits(self.n_bits)),
             )
+            net.n_rows_seen = len(dataset)
             net.partial_fit(dataset)
-        net.n_rows_seen = len(dataset)
-        self._n_items = n_items
         self._take(net, dataset.targets, self.n_bits)
 
     def _stream(
@@ -414,7 +401,7 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         with out_of_memory_explained(self.batch_size):
             if first:
                 seed = fit_seed(self.random_state, self.accelerator)
-                net, dataset = net_for(self, dataset, seed)
+                net, dataset = net_for(self, dataset, seed, holds_out=False)
             else:
                 net = copy.deepcopy(self.net_)
                 net = shared_among_processes(net, self.accelerator)
@@ -432,17 +419,20 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
                 f"n_iter_no_change={self.n_iter_no_change} counts epochs without a "
                 "better mAP of rows kept out: it needs a validation_fraction."
             )
-        if not self._goes_on:
-            return
-        if self.n_bits != self.n_bits_:
+        by_number = not self._supports_partial_fit or self.validation_fraction
+        if by_number and isinstance(dataset, StreamedRows):
+            needed = (
+                f"{type(self).__name__} keeps something for each row"
+                if not self._supports_partial_fit
+                else f"validation_fraction={self.validation_fraction} keeps rows apart"
+            )
+            raise ValueError(
+                f"{needed}, and the items of an iterable dataset have no numbers: pass "
+                "a dataset with __getitem__ and __len__, or an array."
+            )
+        if self._goes_on and self.n_bits != self.n_bits_:
             raise ValueError(
                 f"warm_start goes on with n_bits={self.n_bits_}, got {self.n_bits}."
-            )
-        if not self._supports_partial_fit and len(dataset) != self._n_items:
-            raise ValueError(
-                f"{type(self).__name__} keeps something for each row, so warm_start "
-                f"goes on with the {self._n_items} rows of the fit before, got "
-                f"{len(dataset)}."
             )
 
     def _find_checkpoint(

@@ -38,5 +38,8 @@ def float32_blocks(
     X: Any, block_rows: int
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Walk over `X` in blocks of rows, so that only one is in memory as float32."""
+    if hasattr(X, "float32_blocks"):  # a stream, whose rows have no numbers
+        yield from X.float32_blocks(block_rows)
+        return
     for rows in gen_batches(X.shape[0], block_rows):
         yield rows, float32_rows(X, rows)

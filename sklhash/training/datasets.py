@@ -100,13 +100,37 @@ class StreamArray:
         return _join_labels(self._labels)
 
     def groups(self, size: int) -> Iterator[tuple[NDArray[np.float32], list[Any]]]:
-        """Walk over features and labels of some items at a time."""
-        items = iter(self.dataset)
+        """Walk over features and labels of some items at a time.
+
+        Raises
+        ------
+        ValueError
+            If values are not finite, or there are not as many items as at first.
+        """
+        items, count = iter(self.dataset), 0
         while group := list(islice(items, size)):
+            count += len(group)
+            if count > len(self):
+                break
             features = _stack([_features_of(item) for item in group], self.shape[1:])
             block = np.require(features, np.float32, ["C", "W"])
             assert_all_finite(block, input_name="X")
             yield block, [_label_of(item) for item in group]
+        if count != len(self):
+            later = "more" if count > len(self) else count
+            raise ValueError(
+                f"{type(self.dataset).__name__} yielded {len(self)} items at first and "
+                f"{later} later: each iterator over it must begin anew."
+            )
+
+    def float32_blocks(
+        self, block_rows: int
+    ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Walk over the features in blocks of rows."""
+        start = 0
+        for block, _ in self.groups(block_rows):
+            yield slice(start, start + len(block)), block
+            start += len(block)
 
 
 class StreamedRows(TrainingRows):

@@ -126,7 +126,7 @@ class HashHead(nn.Module):
         self.hidden = nn.Sequential()
         for width_in, width_out in pairwise(widths):
             self.hidden.append(RowwiseLinear(width_in, width_out))
-            self.hidden.append(nn.ReLU())
+            self.hidden.append(nn.ReLU(inplace=True))
         self.hash = RowwiseLinear(widths[-1], n_bits, bias=not batch_norm)
         self.norm = nn.BatchNorm1d(n_bits) if batch_norm else nn.Identity()
 

@@ -40,6 +40,9 @@ class TrainingPlan:
     held_out : HeldOutRows or None
         Rows whose mean average precision is measured after each epoch.
 
+    split_seed : int or None
+        Seed that says which rows those are.
+
     precision : {"float32", "bf16"}
         What the module computes in.
 
@@ -56,6 +59,7 @@ class TrainingPlan:
     frozen_backbone: nn.Module | None = None
     lr_factor: Callable[[int, int], float] | None = None
     held_out: HeldOutRows | None = None
+    split_seed: int | None = None
     precision: str = "float32"
     compiled: bool = False
     companions: Sequence[tuple[str, Any]] = ()

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EpochTimer, PrintLog
 from skorch.history import History
 
 from sklhash.training.checkpoints import CheckpointFolder
 from sklhash.training.fingerprints import fingerprint
+from sklhash.training.progress import EpochBar
 
 __all__ = ["KeepState", "restore", "state_of", "what_tells_apart"]
 
 PARTS = ("module_", "criterion_", "optimizer_")
+ONLY_SHOW = (EpochBar, EpochTimer, PrintLog)  # begin anew, and vary with verbosity
 PLAIN = (
     *(type(None), bool, int, float, str, np.generic),
     *(list, tuple, dict, torch.Tensor),
@@ -29,7 +31,11 @@ def state_of(net: Any) -> dict[str, Any]:
         "history": list(net.history),
         "generator": net.plan.generator.get_state(),
         "augment_generator": _state_of_part(net.plan.augment_generator),
-        "callbacks": {name: _state_of_callback(cb) for name, cb in net.callbacks_},
+        "callbacks": {
+            name: _state_of_callback(callback)
+            for name, callback in net.callbacks_
+            if not isinstance(callback, ONLY_SHOW)
+        },
         "stops": net.stops,
     }
 
@@ -43,9 +49,9 @@ def restore(net: Any, state: dict[str, Any]) -> None:
     augment_generator = net.plan.augment_generator
     if augment_generator is not None and state["augment_generator"] is not None:
         augment_generator.load_state_dict(state["augment_generator"])
-    for name, callback in net.callbacks_:
-        if name in state["callbacks"]:  # those of another verbosity are not
-            _restore_callback(callback, state["callbacks"][name])
+    callbacks = dict(net.callbacks_)
+    for name, attributes in state["callbacks"].items():
+        _restore_callback(callbacks[name], attributes)
     if state["stops"]:
         net.stop()
 

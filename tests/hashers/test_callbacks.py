@@ -188,11 +188,11 @@ def test_callbacks_do_not_change_the_training(cls, digits):
 @pytest.mark.parametrize("cls", DEEP_STREAMING, ids=lambda c: c.__name__)
 def test_partial_fit_tells_nothing(cls, digits):
     listener = Listener()
-    hasher = make(cls).set_callbacks(listener).partial_fit(*digits)
+    hasher = make(cls).set_callbacks(listener).partial_fit(*digits, n_epochs=1)
     assert listener.told == []
     hasher.fit(*digits)
     listener.told.clear()
-    hasher.partial_fit(*digits)
+    hasher.partial_fit(*digits, n_epochs=1)
     assert listener.told == []
     assert hasher.n_iter_ == 4
 

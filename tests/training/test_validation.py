@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from torch.utils.data import IterableDataset
 
-from sklhash import OrthoHash
+from sklhash import DPSH, NSH, OrthoHash
 from sklhash.hashers.contrastive import ContrastiveHasher
 from sklhash.hashers.pairwise import PairwiseHasher
 from sklhash.metrics import mean_average_precision_score
@@ -194,8 +194,7 @@ def test_rows_held_out_are_not_trained_on(cls, digits):
 
 
 @deep_hashers
-def test_a_fit_without_the_rows_held_out_learns_as_much(cls, digits):
-    """The scores do not disturb the training: it has one source of randomness."""
+def test_the_training_is_the_same_with_scores_and_without(cls, digits):
     X, y = digits
     hasher, *_ = fit_and_rows(cls, X, y, max_epochs=4)
 
@@ -357,7 +356,7 @@ def test_partial_fit_holds_nothing_out(cls, digits):
     )
 
 
-@deep_hashers
+@each_of([OrthoHash, DPSH, NSH])
 @pytest.mark.parametrize(
     "container", ["memory map", "float16 memory map", "csr", "csc", "int"]
 )
