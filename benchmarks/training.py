@@ -1,7 +1,7 @@
 """Time fits and encoding beside the bare arithmetic: one process, in turns.
 
     python benchmarks/training.py [--rows 50000] [--features 512] [--bits 64]
-        [--batch 64 256 1024] [--epochs 10] [--encode 1000000] [--memory 64]
+        [--batch 64 256 1024] [--epochs 10] [--encode 1000000] [--memory 16]
         [--cuda-features 1280] [--cuda-epochs 100] [--turns 5] [--threads 1]
         [--parts fits encoding cuda] [--data DIR] [--output benchmarks/results]
 
@@ -63,7 +63,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--batch", type=positive, nargs="+", default=[64, 256, 1024])
     add("--epochs", type=positive, default=10, help="a fifth with a layer")
     add("--encode", type=positive, default=1_000_000, help="rows, a fifth with a layer")
-    add("--memory", type=positive, default=64, help="megabytes, to encode a file")
+    add("--memory", type=positive, default=16, help="megabytes, to encode a file")
     add("--cuda-features", type=positive, default=1280)
     add("--cuda-epochs", type=positive, default=100)
     add("--turns", type=positive, default=5)

@@ -127,9 +127,9 @@ for name, hasher in hashers.items():
     axes = display.axes_
 
 # %%
-# The loss says little here: it is that of images which are shifted for the one, and the
-# same in each epoch for the other, which learns them by heart. The mAP of the images
-# kept out tells the two apart.
+# The losses do not tell which is better: that of the network is of images which are
+# moved anew in each epoch, while the other learns by heart what is always in one place.
+# The mAP of the images kept out tells.
 #
 # What a search finds
 # -------------------

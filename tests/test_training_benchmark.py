@@ -62,7 +62,7 @@ def test_each_hasher_encodes_and_one_a_file_with_little_memory(page):
         ("OrthoHash, 1024 hidden", "400 x 20 float32"),
     ]
     assert all("rows" in row["bare is"] or "whole" in row["bare is"] for row in rows)
-    assert "taken more\nthan 64 MB for it" in page
+    assert "taken more\nthan 16 MB for it" in page
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def net_for(
     backbone, n_features = None, hasher.n_features_in_
     if hasher.backbone is not None:
         backbone = make_backbone(hasher.backbone, draw_seed_from(generator)).to(device)
-        n_features = width_of_features(backbone, dataset.sample()[:2].to(device))
+        n_features = width_of_features(backbone, dataset.sample(2).to(device))
     head = hasher._make_head(n_features)
     loss = hasher._make_loss(dataset.targets)
     _check_makes(hasher, (head, HashHead), (loss, HashLoss))

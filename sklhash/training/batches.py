@@ -22,7 +22,7 @@ __all__ = ["ShuffledBatches", "TrainingPairs", "TrainingRows"]
 Batch = tuple[Tensor, tuple[Any, Tensor]]
 
 BLOCK_VALUES = 2**20  # that are read at once
-SAMPLE_ROWS = 4096
+SAMPLE_ROWS, SAMPLE_VALUES = 4096, 2**22  # at most
 
 
 class TrainingRows(torch.utils.data.Dataset):
@@ -101,9 +101,10 @@ class TrainingRows(torch.utils.data.Dataset):
         for rows in gen_batches(self.n_rows, height):
             yield self._features(every[rows])
 
-    def sample(self) -> Tensor:
-        """Return the features of at most 4096 rows, spread evenly."""
-        n_rows = min(self.n_rows, SAMPLE_ROWS)
+    def sample(self, most: int = SAMPLE_ROWS) -> Tensor:
+        """Return the features of some rows, spread evenly, fewer if they are wide."""
+        room = max(2, SAMPLE_VALUES // int(np.prod(self._X.shape[1:])))
+        n_rows = min(self.n_rows, most, room)
         places = torch.linspace(0, self.n_rows - 1, n_rows).long()
         return self._features(places.to(self.device))
 

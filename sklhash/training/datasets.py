@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from sklhash.targets import encode_targets
-from sklhash.training.batches import BLOCK_VALUES, Batch, TrainingRows
+from sklhash.training.batches import BLOCK_VALUES, SAMPLE_ROWS, Batch, TrainingRows
 
 __all__ = ["DatasetArray", "StreamArray", "StreamedRows", "dataset_as_array"]
 
@@ -158,9 +158,9 @@ class StreamedRows(TrainingRows):
         for x, _ in self._epoch(height):
             yield x
 
-    def sample(self) -> Tensor:
+    def sample(self, most: int = SAMPLE_ROWS) -> Tensor:
         """Return the features of the first items."""
-        return next(self.blocks())
+        return next(self.blocks())[:most]
 
     def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """Walk over the items once, in their own order."""
@@ -170,9 +170,8 @@ class StreamedRows(TrainingRows):
             count += len(x)
 
     def _epoch(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        labelled = map(self._labelled, self._X.groups(batch_size))
         last: tuple[Tensor, Tensor] | None = None
-        for x, y in labelled:
+        for x, y in self._labelled(batch_size):
             if last is None:
                 last = x, y
             elif len(x) < 2 or len(last[0]) < 2:
@@ -183,17 +182,29 @@ class StreamedRows(TrainingRows):
         if last is not None:
             yield last
 
-    def _labelled(
-        self, group: tuple[NDArray[np.float32], list[Any]]
-    ) -> tuple[Tensor, Tensor]:
-        features, labels = group
-        classes = self.targets.classes
-        if len(classes) == 0:
-            return torch.from_numpy(features), torch.zeros((len(features), 0))
-        targets = encode_targets(_join_labels(labels), classes=classes)
-        rows = np.flatnonzero(targets.labelled)
-        indicator = targets.take(rows).indicator()
-        return torch.from_numpy(features[rows]), torch.from_numpy(indicator)
+    def _labelled(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walk over features and label indicator of the items with a label."""
+        start = 0
+        for features, labels in self._X.groups(size):
+            rows, indicator = self._labels_of(labels, start)
+            yield torch.from_numpy(features[rows]), torch.from_numpy(indicator)
+            start += len(features)
+
+    def _labels_of(
+        self, labels: list[Any], start: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Return which of the items from `start` on have a label, and the indicator.
+
+        Items that bring their labels may come in another order each time.
+        """
+        joined = _join_labels(labels) if self.targets.n_classes else None
+        if joined is not None:
+            targets = encode_targets(joined, classes=self.targets.classes)
+            rows = np.flatnonzero(targets.labelled)
+            return rows, targets.take(rows).indicator()
+        first, last = np.searchsorted(self._rows, [start, start + len(labels)])
+        places = np.arange(first, last)
+        return self._rows[places] - start, self.targets.indicator(places)
 
 
 def _features_of(item: Any) -> NDArray[Any]:

@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from joblib import Parallel, delayed
@@ -134,6 +135,7 @@ def test_features_come_in_any_container(cls, digits, tmp_path):
         in_memory_map(X.astype(np.float16), tmp_path),
         pd.DataFrame(X).add_prefix("pixel"),
         pl.DataFrame(X),
+        pa.table(pd.DataFrame(X).add_prefix("pixel")),
         sparse.csr_array(X),
         sparse.csr_matrix(X),
         sparse.csc_array(X),

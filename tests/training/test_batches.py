@@ -99,3 +99,14 @@ def test_each_epoch_has_an_order_of_its_own_from_the_generator():
     assert orders(0) == orders(0)
     assert orders(0)[0] != orders(0)[1]
     assert orders(0) != orders(1)
+
+
+@pytest.mark.parametrize(
+    ("width", "most", "n_rows"), [(1, 4096, 4096), (1, 7, 7), (2**11, 4096, 2048)]
+)
+def test_a_sample_is_spread_evenly_and_bounded(width, most, n_rows):
+    X = np.broadcast_to(np.arange(5000, dtype=np.float32)[:, None], (5000, width))
+    sample = rows_of(X).sample(most)
+    assert sample.shape == (n_rows, width)
+    wanted = np.linspace(0, 4999, n_rows)
+    np.testing.assert_allclose(sample[:, 0], wanted, atol=1.01)

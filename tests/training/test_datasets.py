@@ -169,7 +169,7 @@ def test_an_iterable_dataset_is_trained_on_in_its_order(cls, digits):
     np.testing.assert_array_equal(
         clone(hasher).fit(stream).decision_function(X), values
     )
-    assert hasher.partial_fit(stream).n_iter_ == 4
+    assert hasher.partial_fit(stream, n_epochs=1).n_iter_ == 4
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_an_iterable_dataset_is_trained_on_in_its_order(cls, digits):
     [
         (10, [], [4, 4, 2]),
         (9, [], [4, 5]),
-        (9, [1, 2, 3, 6], [4]),
+        (9, [1, 2, 3, 6], [5]),
         (8, [0, 1, 2, 3], [4]),
         (12, [0, 1, 2, 4, 5, 6, 7], [5]),
     ],
@@ -210,9 +210,6 @@ def test_items_without_a_label_are_left_out(digits):
     for kind in (Items, Stream):
         with pytest.warns(UserWarning, match="40 of 200 rows have no label"):
             make(OrthoHash).fit(kind(pairs_of(X, labels)))
-
-
-# ---- what will not do
 
 
 @pytest.mark.parametrize("kind", [Items, Stream])
@@ -275,17 +272,17 @@ def test_rows_of_a_stream_are_not_kept_out(digits):
 @pytest.mark.parametrize("later", [0, 150, 250])
 def test_a_stream_that_does_not_begin_anew_is_refused(later, digits):
     class Once(IterableDataset):
-        n_items = [200, later]
+        n_items = iter([200, later])
 
         def __iter__(self):
             items = 2 * pairs_of(*digits)
-            return iter(items[: self.n_items.pop(0)])
+            return iter(items[: next(self.n_items)])
 
     message = f"200 items at first and {'more' if later == 250 else later} later"
     hasher = make(OrthoHash).fit(*digits)
     with pytest.raises(ValueError, match=message):
         hasher.transform(Once())
-    Once.n_items = [200, later]
+    Once.n_items = iter([200, later])
     with pytest.raises(ValueError, match=message):
         make(OrthoHash).fit(Once())
 
@@ -300,9 +297,6 @@ def test_items_to_encode_are_checked(kind, digits):
         hasher.transform(kind(X * np.nan))
 
 
-# ---- images and memory
-
-
 def test_images_of_a_dataset_go_through_a_backbone(digits):
     X, y = digits
     images = X.reshape(-1, 1, 8, 8)
@@ -315,13 +309,13 @@ def test_images_of_a_dataset_go_through_a_backbone(digits):
         streamed.transform(Stream(images)), streamed.transform(images)
     )
     with pytest.raises(ValueError, match=r"rows of shape \(1, 8, 8\), as in the fit"):
-        hasher.transform(Items(images.reshape(-1, 4, 4, 4)))
+        hasher.transform(Items(images.reshape(-1, 1, 4, 16)))
 
 
 class Made(Dataset):
     """Items that are made when they are asked for."""
 
-    n_items, n_features = 4000, 2000
+    n_items, n_features = 6000, 3000
 
     def __len__(self):
         return self.n_items
@@ -358,9 +352,9 @@ def test_an_array_of_a_dataset_reads_the_rows_that_are_asked_for():
             return super().__getitem__(index)
 
     array = DatasetArray(Read())
-    assert array.shape == (4000, 2000)
+    assert array.shape == (6000, 3000)
     assert read == [0]
     rows = array[np.array([5, 3])]
     assert read == [0, 5, 3]
     np.testing.assert_array_equal(rows, [Made()[5][0], Made()[3][0]])
-    assert array[2:2].shape == (0, 2000)
+    assert array[2:2].shape == (0, 3000)
