@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklhash._memory import working_bytes
-from sklhash.hashers.base import draw_seed
 from sklhash.hashers.loss import HashLoss
 from sklhash.training.augment import CustomAugmentation, make_augmentation
 from sklhash.training.backbones import (
@@ -22,7 +20,7 @@ from sklhash.training.backbones import (
     width_of_features,
 )
 from sklhash.training.batches import TrainingRows
-from sklhash.training.datasets import StreamedRows
+from sklhash.training.frozen import encoded, has_room, through
 from sklhash.training.generators import DeviceGenerator, draw_seed_from
 from sklhash.training.heads import HashHead
 from sklhash.training.net import HashingNet
@@ -30,7 +28,9 @@ from sklhash.training.plan import TrainingPlan
 from sklhash.training.recipes import lr_factor, optimizer_params, resolve_device
 from sklhash.training.validation import HeldOutRows, held_out_places
 
-__all__ = ["fit_seed", "net_for", "net_that_goes_on", "shared_among_processes"]
+__all__ = ["net_for", "net_that_goes_on"]
+
+Rows = tuple[TrainingRows, HeldOutRows | None]
 
 
 def net_for(
@@ -71,36 +71,27 @@ def net_for(
     if hasher.backbone is not None:
         backbone = make_backbone(hasher.backbone, draw_seed_from(generator)).to(device)
         n_features = width_of_features(backbone, dataset.sample(2).to(device))
-    head = hasher._make_head(n_features)
-    loss = hasher._make_loss(dataset.targets)
-    _check_makes(hasher, (head, HashHead), (loss, HashLoss))
+    head, loss = _make_parts(hasher, n_features, dataset)
     head.reset_parameters(generator)
-    frozen = hasher.backbone is not None and hasher.backbone_lr_scale == 0
-    caches = frozen and _has_room(hasher, dataset, held_out, n_features)
-    if caches:
-        dataset, held_out = _encoded(hasher, dataset, held_out, backbone, device)
-    seen = dataset.blocks()
-    if backbone is not None and not caches:
-        seen = _features(hasher, dataset, backbone, device, generator)
+    frozen_backbone = None
+    if _is_frozen(hasher) and _can_keep(hasher, dataset, held_out, n_features):
+        frozen_backbone, backbone = backbone, None
+        dataset, held_out = encoded(
+            frozen_backbone, dataset, held_out, hasher.batch_size, device
+        )
+    seen = _seen_by_head(hasher, dataset, backbone, device, generator)
     head.standardize.learn(block.float().cpu().numpy() for block in seen)
     loss.on_fit_begin(dataset.targets, hasher.n_bits, generator)
     module: nn.Module = head
-    if backbone is not None and not caches:
-        module = BackboneHead(backbone, head, frozen=frozen)
+    if backbone is not None:
+        module = BackboneHead(backbone, head, frozen=_is_frozen(hasher))
     plan = TrainingPlan(
         generator=generator,
         augment_generator=_augment_generator(device, generator),
-        augmentation=make_augmentation(hasher.augment),
-        frozen_backbone=backbone if caches else None,
-        lr_factor=lr_factor(hasher.lr_schedule),
-        held_out=held_out,
-        split_seed=split_seed,
-        precision=hasher.precision,
-        compiled=hasher.compile,
+        **_settings(hasher, frozen_backbone, held_out, split_seed),
     )
     dataset.to(device)
-    net = _make_net(hasher, module, loss, plan, device)
-    return shared_among_processes(net, hasher.accelerator), dataset
+    return _make_net(hasher, module, loss, plan, device), dataset
 
 
 def net_that_goes_on(
@@ -119,47 +110,54 @@ def net_that_goes_on(
             f"on with the {net.n_rows_seen} rows that the fit before was trained on, "
             f"got {len(dataset)}."
         )
-    module, backbone = net.module_, None
+    module, frozen_backbone = net.module_, None
     if isinstance(module, BackboneHead) and module.frozen:
         n_features = len(module.head.standardize.mean)
-        if _has_room(hasher, dataset, held_out, n_features):
-            net.module_, backbone = module.head, module.backbone
-            dataset, held_out = _encoded(
-                hasher, dataset, held_out, backbone, net.device
+        if _can_keep(hasher, dataset, held_out, n_features):
+            net.module_, frozen_backbone = module.head, module.backbone
+            dataset, held_out = encoded(
+                frozen_backbone, dataset, held_out, hasher.batch_size, net.device
             )
-    plan = replace(
-        net.plan,
-        augmentation=make_augmentation(hasher.augment),
-        frozen_backbone=backbone,
-        lr_factor=lr_factor(hasher.lr_schedule),
-        held_out=held_out,
-        split_seed=split_seed,
-        precision=hasher.precision,
-        compiled=hasher.compile,
+    settings = _settings(hasher, frozen_backbone, held_out, split_seed)
+    changing = ("lr", "max_epochs", "batch_size", "callbacks", "verbose")
+    net.go_on(
+        replace(net.plan, **settings),
+        **{name: getattr(hasher, name) for name in changing},
     )
-    settings = ("lr", "max_epochs", "batch_size", "callbacks", "verbose")
-    net.go_on(plan, **{name: getattr(hasher, name) for name in settings})
     dataset.to(net.device)
-    return shared_among_processes(net, hasher.accelerator), dataset
+    return net, dataset
 
 
-def shared_among_processes(net: HashingNet, accelerator: Any) -> HashingNet:
-    """Return the net that the processes of an accelerator train, if there is one."""
-    if accelerator is None:
-        return net
-    from sklhash.training.distributed import accelerated
+def _make_parts(
+    hasher: Any, n_features: int, dataset: TrainingRows
+) -> tuple[HashHead, HashLoss]:
+    head = hasher._make_head(n_features)
+    loss = hasher._make_loss(dataset.targets)
+    for made, wanted in ((head, HashHead), (loss, HashLoss)):
+        if not isinstance(made, wanted):
+            raise TypeError(
+                f"{type(hasher).__name__} must make a {wanted.__name__}, got "
+                f"{type(made).__name__}."
+            )
+    return head, loss
 
-    return accelerated(net, accelerator)
 
-
-def fit_seed(random_state: Any, accelerator: Any) -> int:
-    """Draw the seed of a fit, one for all processes of an accelerator."""
-    seed = draw_seed(random_state)
-    if accelerator is None:
-        return seed
-    from sklhash.training.distributed import seed_of_all
-
-    return seed_of_all(seed, accelerator)
+def _settings(
+    hasher: Any,
+    frozen_backbone: Any,
+    held_out: HeldOutRows | None,
+    split_seed: int | None,
+) -> dict[str, Any]:
+    """Return what of a plan may be another in each fit."""
+    return {
+        "augmentation": make_augmentation(hasher.augment),
+        "frozen_backbone": frozen_backbone,
+        "lr_factor": lr_factor(hasher.lr_schedule),
+        "held_out": held_out,
+        "split_seed": split_seed,
+        "precision": hasher.precision,
+        "compiled": hasher.compile,
+    }
 
 
 def _make_net(
@@ -208,70 +206,32 @@ def _split(
     return database, HeldOutRows(queries, database)
 
 
-def _has_room(
+def _is_frozen(hasher: Any) -> bool:
+    return hasher.backbone is not None and hasher.backbone_lr_scale == 0
+
+
+def _can_keep(
     hasher: Any, dataset: TrainingRows, held_out: HeldOutRows | None, n_features: int
 ) -> bool:
     """Tell whether a frozen backbone's features stay the same, and fit into memory."""
-    if isinstance(dataset, StreamedRows):
-        return False
-    if isinstance(make_augmentation(hasher.augment), CustomAugmentation):
-        return False
-    n_rows = dataset.n_rows + (held_out.queries.n_rows if held_out else 0)
-    return 4 * n_rows * n_features <= working_bytes()
+    changes_input = isinstance(make_augmentation(hasher.augment), CustomAugmentation)
+    return not changes_input and has_room(dataset, held_out, n_features)
 
 
-def _encoded(
-    hasher: Any,
-    dataset: TrainingRows,
-    held_out: HeldOutRows | None,
-    backbone: Any,
-    device: Any,
-) -> tuple[TrainingRows, HeldOutRows | None]:
-    """Put a frozen backbone's features in the place of rows."""
-
-    def encoded(rows: TrainingRows) -> TrainingRows:
-        features = _through(backbone, rows.blocks(), hasher.batch_size, device)
-        return rows.with_features(torch.cat([part.float().cpu() for part in features]))
-
-    dataset = encoded(dataset)
-    if held_out is not None:
-        held_out = HeldOutRows(encoded(held_out.queries), dataset)
-    return dataset, held_out
-
-
-def _features(
+def _seen_by_head(
     hasher: Any,
     dataset: TrainingRows,
     backbone: Any,
     device: Any,
     generator: torch.Generator,
 ) -> Iterator[Tensor]:
-    """Walk over what the head is to see of a backbone; some rows if it is trained."""
-    if hasher.backbone_lr_scale == 0:
-        return _through(backbone, dataset.blocks(), hasher.batch_size, device)
+    """Walk over what the head is to see; over some rows if a backbone is trained."""
+    if backbone is None:
+        return dataset.blocks()
+    if _is_frozen(hasher):
+        return through(backbone, dataset.blocks(), hasher.batch_size, device)
     rows = dataset.sample().to(device)
     return features_in_training(backbone, rows, hasher.batch_size, generator)
-
-
-def _through(
-    backbone: nn.Module, blocks: Iterable[Tensor], batch_size: int, device: Any
-) -> Iterator[Tensor]:
-    """Walk over a frozen backbone's features, of no more rows at once than trained."""
-    backbone.eval()
-    for block in blocks:
-        for rows in block.split(batch_size):
-            with torch.inference_mode():
-                features = backbone(rows.to(device))
-            yield features
-
-
-def _check_makes(hasher: Any, *makes: tuple[Any, type]) -> None:
-    for made, wanted in makes:
-        if not isinstance(made, wanted):
-            raise TypeError(
-                f"{type(hasher).__name__} must make a {wanted.__name__}, got "
-                f"{type(made).__name__}."
-            )
 
 
 def _check_net_params(net_params: dict[str, Any], named: dict[str, Any]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -37,25 +35,19 @@ from sklhash.targets import Targets, encode_targets
 from sklhash.training.augment import AUGMENTATIONS, FeatureAugmentation
 from sklhash.training.backbones import BackboneHead
 from sklhash.training.batches import TrainingRows
-from sklhash.training.checkpoints import Checkpoint, CheckpointFolder
+from sklhash.training.checkpoints import Checkpoint
 from sklhash.training.datasets import (
     DatasetArray,
     StreamArray,
     StreamedRows,
     dataset_as_array,
 )
-from sklhash.training.failures import out_of_memory_explained
-from sklhash.training.fingerprints import fingerprint
 from sklhash.training.heads import HashHead
-from sklhash.training.recipes import lr_factor
 
 if TYPE_CHECKING:
     from sklhash.training.net import HashingNet
 
 __all__ = ["DeepHasher", "HashLoss", "labels_apart"]
-
-# What a training does not depend on.
-NOT_IN_FINGERPRINT = ("accelerator", "checkpoint", "device", "packed", "verbose")
 
 
 class DeepHasher(CallbackSupportMixin, BaseHasher):
@@ -357,122 +349,19 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
 
     def _train(self, dataset: TrainingRows, X: Any, y: Any) -> None:
         """Train on some rows of `X` and `y`, and become the fitted hasher."""
-        from sklhash.hashers.assembly import fit_seed, net_for, net_that_goes_on
-        from sklhash.training.callbacks import SklearnCallbacks
-        from sklhash.training.redundancy import RedundantBits
+        from sklhash.hashers.fitting import fit_net
 
-        self._check_agreement(dataset)
-        folder, state = self._find_checkpoint(dataset)
-        seed = fit_seed(self.random_state, self.accelerator)
-        if state is not None:
-            seed = state["seed"]
-        with out_of_memory_explained(self.batch_size):
-            if self._goes_on:
-                net, dataset = net_that_goes_on(self, dataset)
-            else:
-                net, dataset = net_for(self, dataset, seed)
-            bridge = SklearnCallbacks(
-                self,
-                self._callback_fit_ctx,
-                X,
-                y,
-                lambda net: self._fitted_attributes(net, dataset.targets, self.n_bits),
-            )
-            net.accompany(
-                *self._early_stopping(),
-                ("sklearn_callbacks", bridge),
-                *self._checkpointing(folder, seed, state),
-                ("redundant_bits", RedundantBits(self.n_bits)),
-            )
-            net.n_rows_seen = len(dataset)
-            net.partial_fit(dataset)
-        self._take(net, dataset.targets, self.n_bits)
+        net, targets = fit_net(self, dataset, X, y)
+        self._take(net, targets, self.n_bits)
 
     def _stream(
         self, dataset: TrainingRows, n_epochs: int | None, *, first: bool
     ) -> None:
         """Train on a chunk, and become the fitted hasher."""
-        from sklhash.hashers.assembly import (
-            fit_seed,
-            net_for,
-            shared_among_processes,
-        )
+        from sklhash.hashers.fitting import stream_net
 
-        with out_of_memory_explained(self.batch_size):
-            if first:
-                seed = fit_seed(self.random_state, self.accelerator)
-                net, dataset = net_for(self, dataset, seed, holds_out=False)
-            else:
-                net = copy.deepcopy(self.net_)
-                net = shared_among_processes(net, self.accelerator)
-                dataset.to(net.device)
-            net.n_rows_seen += len(dataset)
-            plan = replace(net.plan, lr_factor=lr_factor(self.lr_schedule))
-            net.go_on(plan, lr=self.lr * len(dataset) / net.n_rows_seen)
-            net.partial_fit(dataset, epochs=n_epochs or self.max_epochs)
+        net = stream_net(self, dataset, n_epochs or self.max_epochs, first=first)
         self._take(net, dataset.targets, self.n_bits if first else self.n_bits_)
-
-    def _check_agreement(self, dataset: TrainingRows) -> None:
-        """Refuse parameters that do not go with each other or with the data."""
-        if self.n_iter_no_change is not None and self.validation_fraction is None:
-            raise ValueError(
-                f"n_iter_no_change={self.n_iter_no_change} counts epochs without a "
-                "better mAP of rows kept out: it needs a validation_fraction."
-            )
-        by_number = not self._supports_partial_fit or self.validation_fraction
-        if by_number and isinstance(dataset, StreamedRows):
-            needed = (
-                f"{type(self).__name__} keeps something for each row"
-                if not self._supports_partial_fit
-                else f"validation_fraction={self.validation_fraction} keeps rows apart"
-            )
-            raise ValueError(
-                f"{needed}, and the items of an iterable dataset have no numbers: pass "
-                "a dataset with __getitem__ and __len__, or an array."
-            )
-        if self._goes_on and self.n_bits != self.n_bits_:
-            raise ValueError(
-                f"warm_start goes on with n_bits={self.n_bits_}, got {self.n_bits}."
-            )
-
-    def _find_checkpoint(
-        self, dataset: TrainingRows
-    ) -> tuple[CheckpointFolder | None, dict[str, Any] | None]:
-        """Return where checkpoints of this fit are, and the last one."""
-        if self.checkpoint is None:
-            return None, None
-        from sklhash.training.resuming import what_tells_apart
-
-        parameters = self.get_params(deep=False)
-        for name in NOT_IN_FINGERPRINT:
-            del parameters[name]
-        parameters["callbacks"] = tuple(map(what_tells_apart, self.callbacks or ()))
-        begins_with = self.net_.module_ if self._goes_on else None
-        parts = type(self), parameters, begins_with, *dataset.parts()
-        folder = CheckpointFolder(_checkpoint(self).path, fingerprint(*parts))
-        state = folder.load()
-        if state is not None and state["finished"] and self.random_state is None:
-            folder.clear()
-            state = None
-        return folder, state
-
-    def _early_stopping(self) -> list[tuple[str, Any]]:
-        from sklhash.training.early_stopping import BestEpoch
-
-        if self.n_iter_no_change is None:
-            return []
-        return [("best_epoch", BestEpoch(self.n_iter_no_change))]
-
-    def _checkpointing(
-        self, folder: CheckpointFolder | None, seed: int, state: Any
-    ) -> list[tuple[str, Any]]:
-        from sklhash.training.resuming import KeepState
-
-        if folder is None:
-            return []
-        every = _checkpoint(self).every
-        writes = self.accelerator is None or self.accelerator.is_main_process
-        return [("keep_state", KeepState(folder, every, seed, state, writes=writes))]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the processes, and store a backbone's weights alike everywhere."""
@@ -520,13 +409,6 @@ def labels_apart(X: Any, y: Any) -> tuple[Any, Any]:
             f"{type(y).__name__}."
         )
     return X, y
-
-
-def _checkpoint(hasher: DeepHasher) -> Checkpoint:
-    if isinstance(hasher.checkpoint, Checkpoint):
-        return hasher.checkpoint
-    assert hasher.checkpoint is not None
-    return Checkpoint(hasher.checkpoint)
 
 
 document_what_is_shared(DeepHasher)

@@ -106,7 +106,7 @@ class PairwiseHasher(DeepHasher):
         if not hasattr(self, "classes_"):
             raise ValueError(
                 f"This {type(self).__name__} was fitted on pairs, which have no "
-                "classes: partial_fit cannot go on from it."
+                "classes: no training on labels can go on from it."
             )
         return super()._known_classes()
 

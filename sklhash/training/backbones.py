@@ -81,7 +81,7 @@ def hash_head_of(module: Any) -> HashHead:
 
 
 def make_backbone(backbone: nn.Module | Callable[[], nn.Module], seed: int) -> Any:
-    """Return a copy of a module, or what a function makes with seeded generators.
+    """Return a copy of a module, or of what a function makes, its generators seeded.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def make_backbone(backbone: nn.Module | Callable[[], nn.Module], seed: int) -> A
             "backbone must be a torch module or a function that makes one, got a "
             f"function that makes {type(made).__name__}."
         )
-    return made
+    return copy.deepcopy(made)  # a function may hand out one that it keeps
 
 
 def width_of_features(backbone: nn.Module, x: Tensor) -> int:

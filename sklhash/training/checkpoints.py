@@ -20,6 +20,7 @@ from zlib import crc32
 import numpy as np
 import torch
 
+from sklhash._fitting import stacklevel_of_user
 from sklhash._files import PathLike, remove_left_overs, written_whole
 
 try:
@@ -44,7 +45,7 @@ class Checkpoint:
     Parameters
     ----------
     path : str or path-like
-        A folder, made if it is missing. Each set of parameters and data has a folder
+        A folder, made if it is missing; "~" is the user's. Each set of parameters and data has a folder
         of its own in it, so that many fits may share one path.
 
     every : int, default=1
@@ -107,7 +108,7 @@ class CheckpointFolder:
     """
 
     def __init__(self, path: PathLike, fingerprint: str, keep: int = 2) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.fingerprint = fingerprint
         self.keep = keep
         self.folder = self.path / fingerprint
@@ -177,7 +178,7 @@ class CheckpointFolder:
             if damages:
                 warnings.warn(
                     f"{'; '.join(damages)}. The one before it is used, {checkpoint}.",
-                    stacklevel=2,
+                    stacklevel=stacklevel_of_user(),
                 )
             return state
         if damages:

@@ -32,7 +32,7 @@ class DatasetArray:
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
-        Items are features `x`, of one shape, or pairs ``(x, y)``.
+        Items are features `x`, of one shape, also as ``(x,)``, or pairs ``(x, y)``.
 
     Raises
     ------
@@ -213,11 +213,17 @@ def _features_of(item: Any) -> NDArray[Any]:
         features = features.detach().cpu()
         if features.dtype == torch.bfloat16:
             features = features.float()
-    return np.asarray(features)
+    row = np.asarray(features)
+    if row.ndim == 0:
+        raise ValueError(
+            "Items of a dataset must be x or (x, y) with an array or tensor of features "
+            f"as x, got a {type(features).__name__}."
+        )
+    return row
 
 
 def _label_of(item: Any) -> Any:
-    if not isinstance(item, (tuple, list)):
+    if not isinstance(item, (tuple, list)) or len(item) == 1:
         return None
     if len(item) != 2:
         raise ValueError(
@@ -227,11 +233,23 @@ def _label_of(item: Any) -> Any:
 
 
 def _join_labels(labels: list[Any]) -> Any:
-    if any(label is None for label in labels):
+    n_missing = sum(label is None for label in labels)
+    if n_missing == len(labels):
         return None
+    if n_missing:
+        raise ValueError(
+            f"{n_missing} of {len(labels)} items of the dataset have no label."
+        )
     if all(isinstance(label, str) for label in labels):
         return np.array(labels, dtype=object)
-    return np.stack([np.asarray(label) for label in labels])
+    arrays = [np.asarray(label) for label in labels]
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) > 1:
+        raise ValueError(
+            "The labels of a dataset's items must have one shape, a class or a row of a "
+            f"label indicator, got {shapes[0]} beside {shapes[1]}."
+        )
+    return np.stack(arrays)
 
 
 def _stack(features: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[Any]:

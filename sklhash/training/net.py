@@ -356,7 +356,7 @@ class HashingNet(NeuralNet):
         assert self.plan.augmentation is not None
         standardize = hash_head_of(self.module_).standardize
         generator = self.plan.generator_on(x.device)
-        view = self.plan.augmentation(x, standardize, generator)
+        view = self.plan.augmentation(x.float(), standardize, generator)
         if view.shape != x.shape:
             raise ValueError(
                 f"augment must keep the shape {tuple(x.shape)} of a batch, got "
