@@ -115,9 +115,10 @@ class BaseHasher(
         X = self._check_fitted_X(X)
         codes = np.empty((X.shape[0], self._n_features_out), dtype=np.uint8)
         for rows, block_values in self._project_blocks(X):
-            codes[rows] = (
-                pack_positive(block_values) if self.packed else block_values > 0
-            )
+            if self.packed:
+                codes[rows] = pack_positive(block_values)
+            else:
+                np.greater(block_values, 0, out=codes[rows].view(np.bool_))
         return codes
 
     def score(self, X: Any, y: Any = None) -> float:

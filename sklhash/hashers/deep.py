@@ -219,8 +219,8 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         The first call, on a hasher that was not fitted, fixes the classes, the scale of
         the features and what the method draws for a fit; later calls go on from there.
         Each chunk has `lr_schedule` to itself, from a learning rate of `lr` times its
-        share of the rows so far, so that later chunks change less and the last does not
-        outweigh the others. Chunks are to be shuffled: of classes that no longer come
+        share of the rows so far, to the power of 1.2, so that later chunks change less
+        and the last does not outweigh the others. Chunks are to be shuffled: of classes that no longer come
         the codes are forgotten. `validation_fraction`, `checkpoint` and the callbacks
         of :meth:`set_callbacks` are for :meth:`fit`; changes of other parameters than
         `lr`, `lr_schedule` and `max_epochs` wait for the next one.

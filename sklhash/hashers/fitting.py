@@ -25,6 +25,9 @@ __all__ = ["fit_net", "stream_net"]
 # What a training does not depend on.
 NOT_IN_FINGERPRINT = ("accelerator", "checkpoint", "device", "packed", "verbose")
 
+# By 1 alone the last chunks outweigh the others: chosen on CIFAR-10 features.
+SHARE_EXPONENT = 1.2
+
 
 def fit_net(
     hasher: Any, dataset: TrainingRows, X: Any, y: Any
@@ -84,7 +87,7 @@ def fit_net(
 def stream_net(
     hasher: Any, dataset: TrainingRows, n_epochs: int, *, first: bool
 ) -> HashingNet:
-    """Train on a chunk, with a learning rate for its share of all rows so far."""
+    """Train on a chunk, with a learning rate by its share of all rows so far."""
     with out_of_memory_explained(hasher.batch_size):
         if first:
             net, dataset = net_for(hasher, dataset, _draw_seed(hasher), holds_out=False)
@@ -94,7 +97,8 @@ def stream_net(
         net = _shared_among_processes(hasher, net)
         net.n_rows_seen += len(dataset)
         plan = replace(net.plan, lr_factor=lr_factor(hasher.lr_schedule))
-        net.go_on(plan, lr=hasher.lr * len(dataset) / net.n_rows_seen)
+        share = len(dataset) / net.n_rows_seen
+        net.go_on(plan, lr=hasher.lr * share**SHARE_EXPONENT)
         net.partial_fit(dataset, epochs=n_epochs)
     return net
 

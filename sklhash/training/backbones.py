@@ -81,7 +81,7 @@ def hash_head_of(module: Any) -> HashHead:
 
 
 def make_backbone(backbone: nn.Module | Callable[[], nn.Module], seed: int) -> Any:
-    """Return a copy of a module, or of what a function makes, its generators seeded.
+    """Return a copy of a module, or of what a function makes with seeded generators.
 
     Raises
     ------

@@ -94,19 +94,17 @@ class TrainingRows(torch.utils.data.Dataset):
             self._tensor = self._tensor.to(device)
             self._labels = None
 
-    def blocks(self) -> Iterator[Tensor]:
-        """Walk over the features of all rows, some at a time."""
+    def blocks(self, most: int | None = None) -> Iterator[Tensor]:
+        """Walk over the features of all rows, or so many spread evenly, in blocks."""
         height = max(1, BLOCK_VALUES // int(np.prod(self._X.shape[1:])))
-        every = torch.arange(self.n_rows, device=self.device)
-        for rows in gen_batches(self.n_rows, height):
-            yield self._features(every[rows])
+        places = self._spread(self.n_rows if most is None else most)
+        for rows in gen_batches(len(places), height):
+            yield self._features(places[rows])
 
     def sample(self, most: int = SAMPLE_ROWS) -> Tensor:
         """Return the features of some rows, spread evenly, fewer if they are wide."""
         room = max(2, SAMPLE_VALUES // int(np.prod(self._X.shape[1:])))
-        n_rows = min(self.n_rows, most, room)
-        places = torch.linspace(0, self.n_rows - 1, n_rows).long()
-        return self._features(places.to(self.device))
+        return self._features(self._spread(min(most, room)))
 
     def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """Walk over all items once, in batches of an order drawn anew each time.
@@ -124,6 +122,12 @@ class TrainingRows(torch.utils.data.Dataset):
         if self._labels is None:
             self._labels = LabelTable(self.targets, self.device)
         return self._features(index), (self._labels[index], index)
+
+    def _spread(self, most: int) -> Tensor:
+        """Return the places of some rows, spread evenly, or of all."""
+        n_rows = min(self.n_rows, most)
+        places = torch.linspace(0, self.n_rows - 1, n_rows, dtype=torch.float64)
+        return places.round().long().to(self.device)
 
     def _features(self, index: Tensor) -> Tensor:
         if self._tensor is not None:

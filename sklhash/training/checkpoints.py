@@ -20,8 +20,8 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from sklhash._fitting import stacklevel_of_user
 from sklhash._files import PathLike, remove_left_overs, written_whole
+from sklhash._fitting import stacklevel_of_user
 
 try:
     import fcntl
@@ -45,8 +45,8 @@ class Checkpoint:
     Parameters
     ----------
     path : str or path-like
-        A folder, made if it is missing; "~" is the user's. Each set of parameters and data has a folder
-        of its own in it, so that many fits may share one path.
+        A folder, made if it is missing; "~" is the user's. Each set of parameters and
+        data has a folder of its own in it, so that many fits may share one path.
 
     every : int, default=1
         Number of epochs from one checkpoint to the next, at least 1.

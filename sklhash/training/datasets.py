@@ -152,11 +152,15 @@ class StreamedRows(TrainingRows):
         """Return what the rows are made of, for a fingerprint."""
         return self._X.dataset, self._X.shape, *super().parts()[1:]
 
-    def blocks(self) -> Iterator[Tensor]:
-        """Walk over the features of all items, some at a time."""
+    def blocks(self, most: int | None = None) -> Iterator[Tensor]:
+        """Walk over the features of all items, or of the first so many, in blocks."""
         height = max(2, BLOCK_VALUES // int(np.prod(self._X.shape[1:])))
+        left = self.n_rows if most is None else most
         for x, _ in self._epoch(height):
-            yield x
+            yield x[:left]
+            left -= len(x)
+            if left <= 0:
+                return
 
     def sample(self, most: int = SAMPLE_ROWS) -> Tensor:
         """Return the features of the first items."""
@@ -216,8 +220,8 @@ def _features_of(item: Any) -> NDArray[Any]:
     row = np.asarray(features)
     if row.ndim == 0:
         raise ValueError(
-            "Items of a dataset must be x or (x, y) with an array or tensor of features "
-            f"as x, got a {type(features).__name__}."
+            "Items of a dataset must be x or (x, y), where x is an array or tensor of "
+            f"features, got a {type(features).__name__}."
         )
     return row
 
@@ -246,8 +250,8 @@ def _join_labels(labels: list[Any]) -> Any:
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
         raise ValueError(
-            "The labels of a dataset's items must have one shape, a class or a row of a "
-            f"label indicator, got {shapes[0]} beside {shapes[1]}."
+            "The labels of a dataset's items must have one shape, be a class or a row "
+            f"of a label indicator, got {shapes[0]} beside {shapes[1]}."
         )
     return np.stack(arrays)
 

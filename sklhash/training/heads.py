@@ -140,7 +140,11 @@ class HashHead(nn.Module):
 
     def project(self, x: Tensor) -> Tensor:
         """Return the output before batch normalisation."""
-        return self.hash(self.hidden(self.standardize(x)))
+        if self.training or len(self.hidden):
+            return self.hash(self.hidden(self.standardize(x)))
+        # There are fewer weights to divide by the scale than features of a block.
+        weight = self.hash.weight * self.standardize.scale.reciprocal()
+        return rowwise_linear(x - self.standardize.mean, weight, self.hash.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the real-valued code, shape (n, n_bits)."""

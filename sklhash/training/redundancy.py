@@ -15,12 +15,15 @@ from sklhash.codes import code_statistics, pack_codes
 
 __all__ = ["RedundantBits"]
 
+MOST_ROWS = 2**14
+
 
 class RedundantBits(Callback):
     """Warn if bits are the same for all rows trained on, or equal to another bit.
 
-    Some of the rows are looked at first, and all if there are such bits. With no more
-    rows than bits there always are, and nothing is said.
+    Some of the rows are looked at first, and if there are such bits all, or 16384 of
+    more, spread evenly. With no more rows than bits there always are, and nothing is
+    said.
 
     Parameters
     ----------
@@ -35,12 +38,14 @@ class RedundantBits(Callback):
         """Look at the codes of the rows that the net was trained on."""
         if X.n_rows <= self.n_bits or not any(self._count(net, [X.sample()])):
             return
-        n_dead, n_duplicate = self._count(net, X.blocks())
+        n_dead, n_duplicate = self._count(net, X.blocks(MOST_ROWS))
         if n_dead or n_duplicate:
+            among = f"{MOST_ROWS} among the " if X.n_rows > MOST_ROWS else ""
             warnings.warn(
-                f"{n_dead} of {self.n_bits} bits are the same for all {X.n_rows} rows "
-                f"trained on, and {n_duplicate} are equal to another bit or to its "
-                "opposite. sklhash.code_statistics tells which; fewer bits may do.",
+                f"{n_dead} of {self.n_bits} bits are the same for all {among}"
+                f"{X.n_rows} rows trained on, and {n_duplicate} are equal to another "
+                "bit or to its opposite. sklhash.code_statistics tells which; fewer "
+                "bits may do.",
                 UserWarning,
                 stacklevel=stacklevel_of_user(),
             )

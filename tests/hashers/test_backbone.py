@@ -130,6 +130,16 @@ def test_what_makes_a_backbone_is_seeded(made_by, digits):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_a_module_that_a_function_hands_out_stays_as_it_was(digits):
+    kept = seeded(Counting)
+    before = {name: value.clone() for name, value in kept.state_dict().items()}
+    hasher = make(OrthoHash, backbone=lambda: kept)
+    codes = hasher.fit_transform(*digits)
+    for name, value in kept.state_dict().items():
+        assert torch.equal(value, before[name])
+    np.testing.assert_array_equal(codes, hasher.fit_transform(*digits))
+
+
 def test_a_given_module_begins_with_its_own_weights(digits):
     backbone = seeded(Counting)
     hasher = make(OrthoHash, backbone=backbone, backbone_lr_scale=0).fit(*digits)

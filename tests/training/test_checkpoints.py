@@ -138,6 +138,13 @@ def test_the_last_checkpoints_are_kept(folder):
     assert files_in(folder) == ["epoch-1000001.ckpt"]
 
 
+def test_a_tilde_is_the_folder_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", os.fspath(tmp_path))
+    monkeypatch.setenv("USERPROFILE", os.fspath(tmp_path))
+    CheckpointFolder("~/runs", ONE).save(1, state_of(1))
+    assert_whole(CheckpointFolder(tmp_path / "runs", ONE).load(), 1)
+
+
 def test_without_checkpoints_there_is_no_state_and_no_folder_is_left(tmp_path):
     folder = CheckpointFolder(tmp_path / "some" / "runs", ONE)
     assert folder.folder.is_dir()
@@ -177,8 +184,10 @@ def truncations(length):
 def test_a_truncated_checkpoint_gives_way_to_the_one_before(folder, place):
     last = save_two(folder)
     os.truncate(last, truncations(last.stat().st_size)[place])
-    with pytest.warns(UserWarning, match="000020.ckpt is trunc.* used, .*000010.ckpt"):
+    message = "000020.ckpt is trunc.* used, .*000010.ckpt"
+    with pytest.warns(UserWarning, match=message) as caught:
         assert_whole(folder.load(), 10)
+    assert caught[0].filename == __file__
     folder.save(20, state_of(20))
     assert_whole(folder.load(), 20)
 

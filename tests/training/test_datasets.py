@@ -137,6 +137,14 @@ def test_labels_may_come_beside_a_dataset(kind, digits):
         np.testing.assert_array_equal(hasher.transform(X), expected)
 
 
+def test_features_alone_may_come_as_tuples_of_one(digits):
+    X, y = digits
+    dataset = TensorDataset(torch.from_numpy(X))
+    hasher = make(OrthoHash, validation_fraction=0.2)
+    codes = hasher.fit(dataset, y).transform(dataset)
+    np.testing.assert_array_equal(codes, clone(hasher).fit(X, y).transform(X))
+
+
 @pytest.mark.parametrize("kind", [Items, Stream])
 def test_methods_without_labels_take_features_alone(kind, digits):
     X, y = digits
@@ -223,7 +231,14 @@ def test_items_without_a_label_are_left_out(digits):
         (lambda items: [(x, 0) for x, _ in items], "at least 2 classes"),
         (lambda items: [(x * np.nan, y) for x, y in items], "contains NaN"),
         (lambda items: [(x.reshape(8, 8), y) for x, y in items], "a backbone takes"),
-        (lambda items: [*items, items[0][0]], "item|label|y to be passed"),
+        (lambda items: [*items, items[0][0]], "1 of 201 items of the dataset have no"),
+        (lambda items: [(x, None) for x, _ in items], "requires y"),
+        (
+            lambda items: [(x, [0] * y) for x, y in items],
+            "labels .* must have one shape",
+        ),
+        (lambda items: [{"x": x, "y": y} for x, y in items], "got a dict"),
+        (lambda items: [(x[0], y) for x, y in items], "got a float32"),
     ],
     ids=[
         "empty",
@@ -234,6 +249,10 @@ def test_items_without_a_label_are_left_out(digits):
         "NaN",
         "images",
         "some labels",
+        "labels of None",
+        "ragged labels",
+        "dicts",
+        "numbers",
     ],
 )
 def test_datasets_that_will_not_do_are_refused(kind, spoil, message, digits):

@@ -54,6 +54,14 @@ def test_the_network_trains_in_bf16_and_the_loss_in_float32(backbone, digits):
     assert not torch.equal(outputs.bfloat16().float(), outputs)
 
 
+@pytest.mark.parametrize("augment", ["gaussian", "dropout", "mixup"])
+def test_features_in_bf16_are_augmented(augment, digits):
+    hasher = OutputHash(8, backbone=nn.Linear(64, 20), augment=augment, random_state=0)
+    hasher.set_params(precision="bf16").fit(*digits)
+    outputs = torch.cat(hasher.net_.criterion_.outputs)
+    assert torch.equal(outputs.bfloat16().float(), outputs)
+
+
 @each_of(DEEP_HASHERS)
 def test_what_was_trained_in_bf16_is_float32_and_encodes_in_float32(cls, digits):
     X, y = (part[:150] for part in digits)
