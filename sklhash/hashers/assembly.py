@@ -69,7 +69,8 @@ def net_for(
         dataset, held_out = _split(hasher, dataset, split_seed)
     backbone, n_features = None, hasher.n_features_in_
     if hasher.backbone is not None:
-        backbone = make_backbone(hasher.backbone, draw_seed_from(generator)).to(device)
+        backbone = make_backbone(hasher.backbone, draw_seed_from(generator))
+        backbone = backbone.to(device).float()
         n_features = width_of_features(backbone, dataset.sample(2).to(device))
     head, loss = _make_parts(hasher, n_features, dataset)
     head.reset_parameters(generator)

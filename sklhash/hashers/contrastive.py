@@ -75,9 +75,9 @@ class ContrastiveHasher(DeepHasher):
         The first call, on a hasher that was not fitted, fixes the scale of the features
         and what the method draws for a fit; later calls go on from there. Each chunk
         has `lr_schedule` to itself, from a learning rate of `lr` times its share of the
-        rows so far, to the power of 1.2. `validation_fraction`, `checkpoint` and the callbacks of
-        :meth:`set_callbacks` are for :meth:`fit`; changes of other parameters than
-        `lr`, `lr_schedule` and `max_epochs` wait for the next one.
+        rows so far, to the power of 1.2. `validation_fraction`, `checkpoint` and the
+        callbacks of :meth:`set_callbacks` are for :meth:`fit`; changes of other
+        parameters than `lr`, `lr_schedule` and `max_epochs` wait for the next one.
 
         Parameters
         ----------

@@ -41,6 +41,7 @@ from sklhash.training.datasets import (
     StreamArray,
     StreamedRows,
     dataset_as_array,
+    refuse_loader,
 )
 from sklhash.training.heads import HashHead
 
@@ -220,10 +221,10 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         the features and what the method draws for a fit; later calls go on from there.
         Each chunk has `lr_schedule` to itself, from a learning rate of `lr` times its
         share of the rows so far, to the power of 1.2, so that later chunks change less
-        and the last does not outweigh the others. Chunks are to be shuffled: of classes that no longer come
-        the codes are forgotten. `validation_fraction`, `checkpoint` and the callbacks
-        of :meth:`set_callbacks` are for :meth:`fit`; changes of other parameters than
-        `lr`, `lr_schedule` and `max_epochs` wait for the next one.
+        and the last does not outweigh the others. Chunks are to be shuffled: of classes
+        that no longer come the codes are forgotten. `validation_fraction`, `checkpoint`
+        and the callbacks of :meth:`set_callbacks` are for :meth:`fit`; changes of other
+        parameters than `lr`, `lr_schedule` and `max_epochs` wait for the next one.
 
         Parameters
         ----------
@@ -272,6 +273,7 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         return self.net_.project(block, self.net_.module_)
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
+        refuse_loader(X)
         if isinstance(X, Dataset):
             X = dataset_as_array(X)
         if isinstance(X, (DatasetArray, StreamArray)):
@@ -397,6 +399,7 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
 
 def labels_apart(X: Any, y: Any) -> tuple[Any, Any]:
     """Return features and labels, where a dataset has both."""
+    refuse_loader(X)
     if not isinstance(X, Dataset):
         return X, y
     X = dataset_as_array(X)
@@ -407,6 +410,11 @@ def labels_apart(X: Any, y: Any) -> tuple[Any, Any]:
         raise ValueError(
             f"y must be None where X is a dataset that yields (x, y), got "
             f"{type(y).__name__}."
+        )
+    if isinstance(X, StreamArray):
+        raise ValueError(
+            "y must be None where X is an iterable dataset, whose items may come in "
+            "another order each time: let it yield (x, y)."
         )
     return X, y
 

@@ -122,6 +122,10 @@ def _check_agreement(hasher: Any, dataset: TrainingRows) -> None:
             f"{needed}, and the items of an iterable dataset have no numbers: pass "
             "a dataset with __getitem__ and __len__, or an array."
         )
+    for callback in hasher.callbacks or ():
+        itself = callback[1] if isinstance(callback, tuple) else callback
+        if not hasattr(itself, "on_epoch_end"):
+            raise TypeError(f"callbacks must hold callbacks of skorch, got {itself!r}.")
     if hasher._goes_on and hasher.n_bits != hasher.n_bits_:
         raise ValueError(
             f"warm_start goes on with n_bits={hasher.n_bits_}, got {hasher.n_bits}."

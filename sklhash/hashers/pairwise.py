@@ -14,7 +14,7 @@ from sklhash.hashers.deep import DeepHasher
 from sklhash.hashers.supervision import refuse_missing_y
 from sklhash.pairs import Pairs, encode_pairs
 from sklhash.training.batches import TrainingPairs
-from sklhash.training.datasets import StreamArray
+from sklhash.training.datasets import StreamArray, refuse_loader
 
 __all__ = ["PairwiseHasher", "pairs_of_batch"]
 
@@ -74,6 +74,7 @@ class PairwiseHasher(DeepHasher):
         self._init_callback_context(max_subtasks=self.max_epochs)
         with unchanged_on_failure(self):
             first = not self._goes_on
+            refuse_loader(X)
             if pairs is None:
                 if not isinstance(X, Dataset):
                     refuse_missing_y(self, y, instead=" It learns from pairs as well.")

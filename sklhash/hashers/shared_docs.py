@@ -10,7 +10,8 @@ SHARED_PARAMETERS = """
 backbone : torch.nn.Module, callable or None, default={backbone}
     A network in front of the head, or a function without arguments that makes one. It
     sees batches of float32 rows of any shape, such as images (n, C, H, W), and turns
-    them into features (n, n_features). A module is copied, and the copy is trained.
+    them into features (n, n_features). A module is copied, and the copy is trained, in
+    float32.
 
 backbone_lr_scale : float, default={backbone_lr_scale}
     What the learning rate is multiplied by for the backbone. 0 freezes it: then its

@@ -11,12 +11,27 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils import assert_all_finite
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from sklhash.targets import encode_targets
 from sklhash.training.batches import BLOCK_VALUES, SAMPLE_ROWS, Batch, TrainingRows
 
-__all__ = ["DatasetArray", "StreamArray", "StreamedRows", "dataset_as_array"]
+__all__ = [
+    "DatasetArray",
+    "StreamArray",
+    "StreamedRows",
+    "dataset_as_array",
+    "refuse_loader",
+]
+
+
+def refuse_loader(X: Any) -> None:
+    """Raise a TypeError if batches come that were made already."""
+    if isinstance(X, DataLoader):
+        raise TypeError(
+            "X must be an array or a torch Dataset, got a DataLoader: pass its "
+            "dataset; batch_size and order are the hasher's."
+        )
 
 
 def dataset_as_array(dataset: Dataset[Any]) -> DatasetArray | StreamArray:
@@ -188,27 +203,16 @@ class StreamedRows(TrainingRows):
 
     def _labelled(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk over features and label indicator of the items with a label."""
-        start = 0
+        classes = self.targets.classes
         for features, labels in self._X.groups(size):
-            rows, indicator = self._labels_of(labels, start)
-            yield torch.from_numpy(features[rows]), torch.from_numpy(indicator)
-            start += len(features)
-
-    def _labels_of(
-        self, labels: list[Any], start: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Return which of the items from `start` on have a label, and the indicator.
-
-        Items that bring their labels may come in another order each time.
-        """
-        joined = _join_labels(labels) if self.targets.n_classes else None
-        if joined is not None:
-            targets = encode_targets(joined, classes=self.targets.classes)
+            if len(classes) == 0:
+                no_labels = torch.zeros((len(features), 0))
+                yield torch.from_numpy(features), no_labels
+                continue
+            targets = encode_targets(_join_labels(labels), classes=classes)
             rows = np.flatnonzero(targets.labelled)
-            return rows, targets.take(rows).indicator()
-        first, last = np.searchsorted(self._rows, [start, start + len(labels)])
-        places = np.arange(first, last)
-        return self._rows[places] - start, self.targets.indicator(places)
+            indicator = targets.take(rows).indicator()
+            yield torch.from_numpy(features[rows]), torch.from_numpy(indicator)
 
 
 def _features_of(item: Any) -> NDArray[Any]:

@@ -8,9 +8,15 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from torch import nn
-from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+)
 
-from sklhash import DPSH, NSH, OrthoHash
+from sklhash import DPSH, NSH, HashNet, OrthoHash
 from sklhash.targets import encode_targets
 from sklhash.training.datasets import DatasetArray, StreamArray, StreamedRows
 from tests.hashers.methods import DEEP_HASHERS, DEEP_STREAMING, make
@@ -127,14 +133,29 @@ def test_labels_may_be_several(kind, as_tensor, digits):
         np.testing.assert_array_equal(hasher.transform(X), expected.transform(X))
 
 
-@pytest.mark.parametrize("kind", [Items, Stream])
-def test_labels_may_come_beside_a_dataset(kind, digits):
+def test_labels_may_come_beside_a_dataset(digits):
     X, y = digits
-    hasher = make(OrthoHash).fit(kind(X), y)
+    hasher = make(OrthoHash).fit(Items(X), y)
     np.testing.assert_array_equal(hasher.classes_, np.arange(10))
-    if kind is Items:
-        expected = make(OrthoHash).fit(X, y).transform(X)
-        np.testing.assert_array_equal(hasher.transform(X), expected)
+    expected = make(OrthoHash).fit(X, y).transform(X)
+    np.testing.assert_array_equal(hasher.transform(X), expected)
+
+
+def test_a_stream_which_may_shuffle_brings_its_own_labels(digits):
+    with pytest.raises(ValueError, match="y must be None where X is an iterable"):
+        make(OrthoHash).fit(Stream(digits[0]), digits[1])
+
+
+@pytest.mark.parametrize("cls", [OrthoHash, HashNet, NSH])
+def test_a_loader_is_refused_with_what_to_pass(cls, digits):
+    X, y = digits
+    loader = DataLoader(TensorDataset(torch.from_numpy(X), torch.from_numpy(y)))
+    hasher = make(cls)
+    with pytest.raises(TypeError, match="got a DataLoader: pass its dataset"):
+        hasher.fit(loader)
+    hasher.fit(X, y)
+    with pytest.raises(TypeError, match="got a DataLoader"):
+        hasher.transform(loader)
 
 
 def test_features_alone_may_come_as_tuples_of_one(digits):
