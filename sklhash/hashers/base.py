@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import field
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -183,14 +183,18 @@ class BaseHasher(
 
     def _project_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Map `X` in blocks of one height, the last one filled up with zeros."""
-        height = _block_rows(X)
+        height, project = _block_rows(X), self._projection()
         for rows, block in self._blocks(X):
             n_rows = len(block)
             if n_rows < height:
                 block = np.concatenate(
                     [block, np.zeros((height - n_rows, *X.shape[1:]), np.float32)]
                 )
-            yield rows, self._project(block)[:n_rows]
+            yield rows, project(block)[:n_rows]
+
+    def _projection(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """Return what maps blocks in one call: `_project`, or what it comes down to."""
+        return self._project
 
 
 def draw_seed(random_state: Any) -> int:

@@ -270,7 +270,10 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         return tags
 
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.net_.project(block, self.net_.module_)
+        return self._projection()(block)
+
+    def _projection(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        return self.net_.encoder()
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         refuse_loader(X)

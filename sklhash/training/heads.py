@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -140,12 +141,30 @@ class HashHead(nn.Module):
 
     def project(self, x: Tensor) -> Tensor:
         """Return the output before batch normalisation."""
-        if self.training or len(self.hidden):
-            return self.hash(self.hidden(self.standardize(x)))
-        # There are fewer weights to divide by the scale than features of a block.
-        weight = self.hash.weight * self.standardize.scale.reciprocal()
-        return rowwise_linear(x - self.standardize.mean, weight, self.hash.bias)
+        return self.hash(self.hidden(self.standardize(x)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the real-valued code, shape (n, n_bits)."""
         return self.norm(self.project(x))
+
+    def as_linear_map(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return what the head is in evaluation mode, if it has no hidden layers.
+
+        Returns
+        -------
+        mean, weight, bias : Tensor of shape (n_features,), (n_bits, n_features), \
+                (n_bits,)
+            The real-valued code is ``(x - mean) @ weight.T + bias``. None if there are
+            hidden layers, or a subclass computes something else.
+        """
+        kind = type(self)
+        changed = (kind.forward, kind.project) != (HashHead.forward, HashHead.project)
+        if changed or len(self.hidden):
+            return None
+        weight: Any = self.hash.weight / self.standardize.scale
+        bias: Any = self.hash.bias
+        norm: Any = self.norm
+        if bias is None:  # batch normalisation has its own
+            gain = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            weight, bias = weight * gain[:, None], norm.bias - gain * norm.running_mean
+        return self.standardize.mean, weight, bias

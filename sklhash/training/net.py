@@ -20,6 +20,7 @@ from sklhash.training.augment import CustomAugmentation
 from sklhash.training.backbones import BackboneHead, hash_head_of
 from sklhash.training.batches import ShuffledBatches
 from sklhash.training.generators import draw_seed_from, global_generators_seeded
+from sklhash.training.heads import HashHead, rowwise_linear
 from sklhash.training.losses import EpochLosses
 from sklhash.training.plan import TrainingPlan
 from sklhash.training.progress import EpochBar
@@ -316,6 +317,19 @@ class HashingNet(NeuralNet):
         with torch.inference_mode():
             x = torch.from_numpy(block).to(self.device)
             return module(x).float().cpu().numpy()
+
+    def encoder(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """Return a function from blocks of rows to real-valued codes."""
+        self.module_.eval()
+        with torch.inference_mode():
+            is_head = isinstance(self.module_, HashHead)
+            linear_map = self.module_.as_linear_map() if is_head else None
+        if linear_map is None:
+            return lambda block: self.project(block, self.module_)
+        mean, weight, bias = linear_map
+        return lambda block: self.project(
+            block, lambda x: rowwise_linear(x - mean, weight, bias)
+        )
 
     def bits(self, x: Tensor) -> NDArray[np.bool_]:
         """Return the bits of rows to train on, (n, n_bits)."""

@@ -67,3 +67,29 @@ def test_rowwise_linear_is_linear(width, bias):
     shift = torch.rand(width) if bias else None
     expected = x @ weight.T + (shift if bias else 0)
     torch.testing.assert_close(rowwise_linear(x, weight, shift), expected)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_head_without_hidden_layers_is_a_linear_map(batch_norm):
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn((200, 6), generator=generator) * 3 + 5
+    head = HashHead(6, 20, batch_norm=batch_norm)
+    head.reset_parameters(generator)
+    head.standardize.learn([rows.numpy()])
+    head(rows)
+    with torch.no_grad():
+        for parameter in head.norm.parameters():
+            parameter.uniform_(-1, 1, generator=generator)
+        mean, weight, bias = head.eval().as_linear_map()
+        np.testing.assert_allclose(
+            (rows - mean) @ weight.T + bias, head(rows), atol=1e-5
+        )
+
+
+def test_other_heads_are_no_linear_map():
+    class Squared(HashHead):
+        def forward(self, x):
+            return super().forward(x) ** 2
+
+    assert HashHead(6, 20, (5,)).as_linear_map() is None
+    assert Squared(6, 20).as_linear_map() is None
