@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
 # Without it scikit-learn skips its array API check.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
@@ -13,3 +15,14 @@ kernels = sorted((Path(__file__).parents[1] / "sklhash" / "_kernels").glob("*.py
 sources = b"".join(path.read_bytes() for path in kernels)
 cache = f"sklhash-numba-{hashlib.sha256(sources).hexdigest()[:16]}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / cache))
+
+
+@pytest.fixture
+def make_accelerator():
+    """Make accelerators, of which a process may have only one kind at a time."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield lambda **kwargs: Accelerator(cpu=True, **kwargs)
+    AcceleratorState._reset_state(reset_partial_state=True)

@@ -9,7 +9,7 @@ from tests.exports import EXPORT_WARNINGS
 pytestmark = EXPORT_WARNINGS
 
 PAGES = sorted((Path(__file__).parents[1] / "docs" / "how_to").glob("*.md"))
-OPTIONAL = {"accelerate", "duckdb", "faiss", "onnx", "onnxruntime"}
+OPTIONAL = {"duckdb", "faiss", "onnx", "onnxruntime"}
 
 
 def blocks_of(page):
@@ -22,6 +22,7 @@ def can_run(block):
     return not missing and not block.startswith("# not run by our tests")
 
 
+@pytest.mark.usefixtures("make_accelerator")  # one page makes one of its own
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_examples_of_a_how_to_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -139,8 +139,8 @@ class CheckpointFolder:
             with written_whole(self.folder / f"epoch-{epoch:06d}.ckpt") as file:
                 file.write(_header(self.fingerprint, payload))
                 file.write(payload)
-        for early in self._checkpoints()[self.keep :]:
-            early.unlink(missing_ok=True)
+            for early in self._checkpoints()[self.keep :]:
+                early.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
         """Return the state of the last epoch that was saved, its tensors on the CPU.
@@ -213,10 +213,13 @@ class CheckpointFolder:
 
     def _checkpoints(self) -> list[Path]:
         """Return the paths of all checkpoints, those of the last epochs first."""
+        names: list[str] = []
+        with suppress(FileNotFoundError):  # another process removed the empty folder
+            names = os.listdir(self.folder)
         epochs = {
-            path: int(name[1])
-            for path in self.folder.glob("*")
-            if (name := _NAME.fullmatch(path.name))
+            self.folder / name: int(match[1])
+            for name in names
+            if (match := _NAME.fullmatch(name))
         }
         return sorted(epochs, key=epochs.__getitem__, reverse=True)
 

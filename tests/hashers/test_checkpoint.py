@@ -460,12 +460,11 @@ def test_a_fit_that_was_told_to_stop_does_not_go_on(digits, tmp_path, epochs):
     assert_same(hasher, expected, digits[0])
 
 
-def test_a_fit_on_another_accelerator_goes_on(digits, tmp_path, epochs):
-    accelerate = pytest.importorskip("accelerate")
+def test_a_fit_on_another_accelerator_goes_on(
+    digits, tmp_path, epochs, make_accelerator
+):
     hasher = quick(HashNet, checkpoint=tmp_path, callbacks=[Interrupting()])
-    by_processes = clone(hasher).set_params(
-        accelerator=accelerate.Accelerator(cpu=True)
-    )
+    by_processes = clone(hasher).set_params(accelerator=make_accelerator())
     for first, then in ((hasher, by_processes), (by_processes, hasher)):
         epochs.clear()
         interrupted(first, ("begin", 3), *digits)
