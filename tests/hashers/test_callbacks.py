@@ -21,7 +21,9 @@ from skorch.callbacks import (
     TensorBoard,
 )
 from skorch.utils import noop
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.optim.lr_scheduler import ExponentialLR, StepLR
+from torch.utils.tensorboard import SummaryWriter
 
 from sklhash import DSDH, NSH, HammingNeighbors, HashNet, OrthoHash
 from sklhash.metrics import map_scorer
@@ -270,7 +272,6 @@ def test_monitors_log_the_score_of_each_epoch(cls, digits):
 
 @each_hasher
 def test_progress_bars_go_over_the_epochs(cls, digits, capsys):
-    pytest.importorskip("rich")
     hasher = make(cls).set_callbacks(ProgressBar()).fit(*digits)
     shown = capsys.readouterr().out
     assert f"{cls.__name__} - fit" in shown
@@ -280,7 +281,6 @@ def test_progress_bars_go_over_the_epochs(cls, digits, capsys):
 
 @each_hasher
 def test_callbacks_work_in_a_pipeline(cls, digits, capsys):
-    pytest.importorskip("rich")
     X, y = digits
     listener, monitor = (
         Listener(stop_after=2),
@@ -304,7 +304,6 @@ def test_callbacks_work_in_a_pipeline(cls, digits, capsys):
 
 
 def test_callbacks_go_through_a_pipeline_that_ends_in_a_search(digits, capsys):
-    pytest.importorskip("rich")
     search = make_pipeline(StandardScaler(), make(OrthoHash), HammingNeighbors())
     search.set_callbacks(ProgressBar()).fit(*digits)
     assert "HammingNeighbors" in capsys.readouterr().out
@@ -316,7 +315,6 @@ def n_epochs(hasher, X, y):
 
 @each_hasher
 def test_callbacks_work_in_a_grid_search_with_two_jobs(cls, digits, capsys):
-    pytest.importorskip("rich")
     monitor = ScoringMonitor(scoring={"own": own_score})
     hasher = make(cls).set_callbacks(Listener(stop_after=2), monitor)
     search = GridSearchCV(
@@ -457,13 +455,9 @@ def test_clipped_gradients_take_steps_of_the_length_they_are_clipped_to(cls, dig
 
 @each_kind
 def test_tensorboard_has_the_history(cls, digits, tmp_path):
-    tensorboard = pytest.importorskip("torch.utils.tensorboard")
-    accumulator = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator"
-    )
-    writer = tensorboard.SummaryWriter(tmp_path)
+    writer = SummaryWriter(tmp_path)
     hasher = make(cls, callbacks=[TensorBoard(writer)]).fit(*digits)
-    events = accumulator.EventAccumulator(str(tmp_path)).Reload()
+    events = EventAccumulator(str(tmp_path)).Reload()
     losses = events.Scalars("Loss/train_loss")
     assert [event.step for event in losses] == [1, 2, 3]
     np.testing.assert_allclose(

@@ -35,6 +35,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 from torch.utils.data import IterableDataset, TensorDataset
+from torch.utils.tensorboard import SummaryWriter
 
 from sklhash import CNNH, DPSH, DSDH, NSH, HashNet, OrthoHash
 from sklhash.training.augment import GaussianNoise
@@ -661,10 +662,8 @@ def test_without_a_seed_only_unfinished_fits_go_on(digits, tmp_path, epochs):
 
 
 def test_a_callback_that_writes_a_log_does_not_stand_in_the_way(digits, tmp_path):
-    tensorboard = pytest.importorskip("torch.utils.tensorboard")
-
     def logged(name):
-        writer = tensorboard.SummaryWriter(tmp_path / name)
+        writer = SummaryWriter(tmp_path / name)
         return quick(
             OrthoHash,
             callbacks=[TensorBoard(writer), Interrupting()],

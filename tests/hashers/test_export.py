@@ -4,6 +4,7 @@ import copy
 from collections import namedtuple
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -94,8 +95,6 @@ def small_backbone():
     ids=["OrthoHash", "NINH", "backbone", "frozen backbone"],
 )
 def test_onnx_gives_the_same_codes(hasher, shape, digits, tmp_path):
-    pytest.importorskip("onnxscript")
-    onnxruntime = pytest.importorskip("onnxruntime")
     X, y = digits
     _, rows, values, network = fitted(hasher, X.reshape(-1, *shape), y)
     torch.onnx.export(
