@@ -35,6 +35,7 @@ from sklhash.metrics import (
 )
 from sklhash.model_selection import RetrievalShuffleSplit, query_database_split
 from sklhash.neighbors import HammingNeighbors, HashedNeighbors
+from sklhash.persistence import load, save
 
 __version__ = "0.1.0.dev0"
 
@@ -64,11 +65,13 @@ __all__ = [
     "TorchFeatureExtractor",
     "code_statistics",
     "hamming_distances",
+    "load",
     "make_retrieval_scorer",
     "map_scorer",
     "mean_average_precision_score",
     "pack_codes",
     "query_database_split",
     "retrieval_report",
+    "save",
     "unpack_codes",
 ]

@@ -9,7 +9,6 @@ A code of ``n_bits`` bits is either *bits*, a uint8 array of 0 and 1 of shape
 from __future__ import annotations
 
 from contextlib import suppress
-from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import Bunch, gen_batches
 
+from sklhash._arrays import as_array
 from sklhash._memory import working_bytes
+from sklhash._validation import check_boolean, check_count, is_whole_number
 
 __all__ = ["code_statistics", "hamming_distances", "pack_codes", "unpack_codes"]
 
@@ -99,7 +100,7 @@ def unpack_codes(
     _check_bitorder(bitorder)
     packed = check_packed(packed, bitorder=bitorder)
     _check_width(packed, n_bits, bitorder, "packed")
-    return np.unpackbits(packed, axis=1, count=n_bits, bitorder=bitorder)
+    return np.unpackbits(packed, axis=1, count=int(n_bits), bitorder=bitorder)
 
 
 def hamming_distances(
@@ -131,12 +132,16 @@ def hamming_distances(
     ValueError
         If `A` or `B` is not a matrix of codes, or their widths differ.
 
+    TypeError
+        If `packed` is neither True nor False.
+
     Examples
     --------
     >>> from sklhash import hamming_distances
     >>> hamming_distances([[0, 1, 1]], [[0, 1, 1], [1, 1, 0]])
     array([[0, 2]], dtype=int32)
     """
+    check_boolean(packed, "packed")
     A, B = check_code_pair(A, B, packed=packed, names=("A", "B"))
     A, B = as_words(A), as_words(B)
     distances = np.zeros((len(A), len(B)), dtype=np.int32)
@@ -189,7 +194,11 @@ def code_statistics(
     Raises
     ------
     ValueError
-        If `codes` is not a matrix of codes with at least one row.
+        If `codes` is not a matrix of codes with at least one row, or not of `n_bits`
+        bits.
+
+    TypeError
+        If `packed` is neither True nor False.
 
     Notes
     -----
@@ -214,10 +223,13 @@ def code_statistics(
     >>> statistics.duplicate_bits
     [array([0, 1, 3])]
     """
+    check_boolean(packed, "packed")
+    if n_bits is not None:
+        check_count(n_bits, "n_bits")
     packed_codes, width = _statistics_codes(codes, packed, n_bits)
     n_samples = len(packed_codes)
     if n_samples == 0:
-        raise ValueError("code_statistics needs at least one code, got none.")
+        raise ValueError("codes must have at least one row, got none.")
     together = _ones_together(packed_codes, width)
     ones = np.diag(together)
     balance = ones / n_samples
@@ -336,7 +348,7 @@ def from_words(words: NDArray[np.uint64], n_bytes: int) -> NDArray[np.uint8]:
 def _as_matrix(codes: Any, name: str) -> NDArray[Any]:
     if sparse.issparse(codes):
         raise ValueError(f"{name} must be a dense array, got a sparse one.")
-    codes = np.asarray(codes)
+    codes = as_array(codes, name)
     if codes.ndim != 2 or codes.shape[1] == 0:
         raise ValueError(
             f"{name} must be a matrix (n_samples, width) with at least one column, got "
@@ -348,8 +360,9 @@ def _as_matrix(codes: Any, name: str) -> NDArray[Any]:
 def _check_width(
     packed: NDArray[np.uint8], n_bits: int, bitorder: BitOrder, name: str
 ) -> None:
-    if not isinstance(n_bits, Integral) or n_bits < 1:
+    if not is_whole_number(n_bits) or n_bits < 1:
         raise ValueError(f"n_bits must be an integer of at least 1, got {n_bits!r}.")
+    n_bits = int(n_bits)  # -np.uint8(9) is no -9
     n_bytes = -(-n_bits // 8)
     if packed.shape[1] != n_bytes:
         raise ValueError(
@@ -375,7 +388,7 @@ def _statistics_codes(
     """Return packed codes, and how many bits they have."""
     if packed:
         packed_codes = check_packed(codes, n_bits=n_bits, name="codes")
-        return packed_codes, n_bits or 8 * packed_codes.shape[1]
+        return packed_codes, int(n_bits or 8 * packed_codes.shape[1])
     bits = check_bits(codes)
     width = bits.shape[1]
     if n_bits not in (None, width):

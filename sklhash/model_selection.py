@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
-    Interval,
     StrOptions,
     validate_parameter_constraints,
     validate_params,
 )
 
+from sklhash._arrays import as_array
+from sklhash._validation import Interval, check_same_length
 from sklhash.targets import Targets, encode_targets
 
 __all__ = [
@@ -371,7 +372,7 @@ class RetrievalShuffleSplit(BaseCrossValidator):
                 stacklevel=2,
             )
         targets = encode_targets(y)
-        check_consistent_length(X, y)
+        check_same_length(X=X, y=y)
         counts = RetrievalProtocol(self.n_query_per_class, self.n_train_per_class)
         rng = check_random_state(self.random_state)
         for _ in range(self.n_splits):
@@ -427,7 +428,7 @@ def _settle_counts(protocol: str | None, **arguments: Any) -> RetrievalProtocol:
 
 
 def _mask_of(rows: Any, n_rows: int) -> NDArray[np.bool_]:
-    rows = np.asarray(rows)
+    rows = as_array(rows, "query_pool")
     if rows.dtype.kind == "b" and rows.shape == (n_rows,):
         return rows
     if rows.dtype.kind not in "iu" or rows.ndim != 1:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklhash._arrays import as_array
+
 __all__ = ["Pairs", "encode_pairs"]
 
 
@@ -80,7 +82,7 @@ def encode_pairs(pairs: Any, n_samples: int, *, graded: bool = False) -> Pairs:
             f"similarities, got {type(pairs).__name__}"
             f"{f' of length {len(pairs)}' if hasattr(pairs, '__len__') else ''}."
         )
-    first, second, similarity = (np.asarray(part) for part in pairs)
+    first, second, similarity = (as_array(part, "pairs") for part in pairs)
     shapes = [part.shape for part in (first, second, similarity)]
     if len(set(shapes)) > 1 or len(shapes[0]) != 1 or shapes[0] == (0,):
         raise ValueError(

@@ -10,10 +10,11 @@ from scipy import sparse
 from sklearn.utils import column_or_1d, gen_batches
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
+from sklhash._arrays import as_array
 from sklhash._memory import working_bytes
 from sklhash.codes import as_words, numbers_of
 
-__all__ = ["Targets", "encode_targets", "relevance_labels"]
+__all__ = ["Targets", "check_labels", "encode_targets", "relevance_labels"]
 
 
 class Targets:
@@ -114,16 +115,16 @@ def encode_targets(y: Any, *, classes: Any = None) -> Targets:
     y = _as_labels(y)
     if y.ndim == 2:
         return _encode_indicator(y, classes)
+    classes = np.unique(y) if classes is None else _distinct_classes(classes)
+    y, known = _comparable(y, classes, "y and classes")
     present = np.unique(y)
-    classes = present if classes is None else _distinct_classes(classes)
-    _check_comparable(present, classes)
-    unseen = ~np.isin(present, classes)
+    unseen = ~np.isin(present, known)
     if unseen.any():
         raise ValueError(
             f"y has labels {present[unseen].tolist()} that are not among the classes "
             f"{classes.tolist()}."
         )
-    ids = np.searchsorted(classes, y)
+    ids = np.searchsorted(known, y)
     ones = np.ones(len(ids), dtype=np.float32)
     labels = sparse.csr_array(
         (ones, ids, np.arange(len(ids) + 1)), shape=(len(ids), len(classes))
@@ -144,7 +145,8 @@ def relevance_labels(
         If False there is one word a row, the class, and equal words are relevant; if
         True a row is a set of bits, and rows with a bit in common are relevant.
     """
-    query_y, database_y = _as_labels(query_y), _as_labels(database_y)
+    query_y = _as_labels(query_y, "query_y")
+    database_y = _as_labels(database_y, "database_y")
     if query_y.ndim != database_y.ndim:
         raise ValueError(
             "query_y and database_y must be labels of one kind, got "
@@ -157,8 +159,7 @@ def relevance_labels(
                 f"{query_y.shape[1]} and {database_y.shape[1]} columns."
             )
         return _label_words(query_y), _label_words(database_y), True
-    _check_comparable(query_y, database_y)
-    query_y, database_y = _as_int64(query_y), _as_int64(database_y)
+    query_y, database_y = _comparable(query_y, database_y, "query_y and database_y")
     classes = np.unique(np.concatenate((np.unique(query_y), np.unique(database_y))))
     query_ids, database_ids = (
         np.searchsorted(classes, y).astype(np.uint64)[:, None]
@@ -167,40 +168,48 @@ def relevance_labels(
     return query_ids, database_ids, False
 
 
-def _as_labels(y: Any) -> Any:
+def check_labels(y: Any, name: str = "y") -> None:
+    """Raise a ValueError if `y` is neither a vector of classes nor an indicator."""
+    _as_labels(y, name)
+
+
+def _as_labels(y: Any, name: str = "y") -> Any:
     """Return `y` as a vector of classes or a CSR indicator."""
     if y is None:
-        raise ValueError("y must be class labels or a label indicator, got None.")
+        raise ValueError(
+            f"{name} must be class labels or a label indicator, got None."
+        )
     if sparse.issparse(y):
         if y.shape[1] > 1:
-            return _as_indicator(y)
+            return _as_indicator(y, name)
         y = y.toarray()
-    array = np.asarray(y)
-    if array.dtype.kind == "U" and isinstance(y, (list, tuple)):
-        array = np.asarray(y, dtype=object)  # numpy makes "nan" of NaN and "1" of 1
+    array = as_array(y, name)
+    if array.dtype.kind in "Uf" and isinstance(y, (list, tuple)):
+        # numpy makes "nan" of NaN, "1" of 1 and floats of whole numbers above 2**63
+        array = np.asarray(y, dtype=object)
     y = array
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     if y.ndim == 2:
-        return _as_indicator(y)
+        return _as_indicator(y, name)
     if y.ndim != 1:
         raise ValueError(
-            "y must be a vector of classes or an indicator (n_samples, n_labels), got "
-            f"an array of shape {y.shape}."
+            f"{name} must be a vector of classes or an indicator (n_samples, "
+            f"n_labels), got an array of shape {y.shape}."
         )
-    return _as_classes(y)
+    return _as_classes(y, name)
 
 
-def _as_classes(y: NDArray[Any]) -> NDArray[Any]:
+def _as_classes(y: NDArray[Any], name: str) -> NDArray[Any]:
     """Return a vector of strings or of whole numbers, or say what is wrong with it."""
-    _refuse_missing(y)
+    _refuse_missing(y, name)
     if y.dtype.kind == "O":
         n_strings = sum(isinstance(label, str) for label in y)
         if n_strings == len(y):
             return y
         if n_strings:
-            raise ValueError("y mixes strings with labels of another kind.")
-        y = np.array(y.tolist())
+            raise ValueError(f"{name} mixes strings with labels of another kind.")
+        y = _numbers_of_one_dtype(y.tolist(), name)
     if y.dtype.kind == "T":
         return y.astype(object)
     if y.ndim == 1 and y.dtype.kind in "biuU":
@@ -212,12 +221,25 @@ def _as_classes(y: NDArray[Any]) -> NDArray[Any]:
             return y
         culprit = repr(y[np.argmin(whole)])
     raise ValueError(
-        "Unknown label type: y must hold classes, that is strings, bools or whole "
-        f"numbers, got {culprit}."
+        f"Unknown label type: {name} must hold classes, that is strings, bools or "
+        f"whole numbers, got {culprit}."
     )
 
 
-def _as_indicator(y: Any) -> sparse.csr_array:
+def _numbers_of_one_dtype(labels: list[Any], name: str) -> NDArray[Any]:
+    y = as_array(labels, name)
+    is_float = [isinstance(label, (float, np.floating)) for label in labels]
+    if y.dtype.kind != "f" or any(is_float):
+        return y
+    if min(labels) < 0:
+        raise ValueError(
+            f"{name} must hold whole numbers of one dtype, got {min(labels)} and "
+            f"{max(labels)}."
+        )
+    return np.array(labels, dtype=np.uint64)
+
+
+def _as_indicator(y: Any, name: str) -> sparse.csr_array:
     if sparse.issparse(y):
         y = sparse.csr_array(y, copy=True)
         y.sum_duplicates()
@@ -228,24 +250,26 @@ def _as_indicator(y: Any) -> sparse.csr_array:
     if wrong.any() or values.dtype.kind not in "buif":
         culprit = values[wrong][0] if wrong.any() else values.dtype
         raise ValueError(
-            "A two-dimensional y must be a label indicator of zeros and ones, without "
-            f"NaN or None, got {culprit!r}."
+            f"A two-dimensional {name} must be a label indicator of zeros and ones, "
+            f"without NaN or None, got {culprit!r}."
         )
     if y.shape[1] == 0:
-        raise ValueError("A label indicator must have at least one column, got none.")
+        raise ValueError(
+            f"{name} must have at least one column as a label indicator, got none."
+        )
     y = sparse.csr_array(y, dtype=np.float32)
     y.eliminate_zeros()
     return y
 
 
 def _distinct_classes(classes: Any) -> NDArray[Any]:
-    if np.ndim(classes) != 1:
+    if as_array(classes, "classes").ndim != 1:
         raise ValueError(f"classes must be a vector of classes, got {classes!r}.")
-    return np.unique(_as_labels(classes))
+    return np.unique(_as_labels(classes, "classes"))
 
 
 def _encode_indicator(y: sparse.csr_array, classes: Any) -> Targets:
-    classes = np.arange(y.shape[1]) if classes is None else np.asarray(classes)
+    classes = np.arange(y.shape[1]) if classes is None else as_array(classes, "classes")
     if classes.shape != (y.shape[1],):
         raise ValueError(
             f"y must be an indicator with as many columns as there are classes, got "
@@ -256,22 +280,35 @@ def _encode_indicator(y: sparse.csr_array, classes: Any) -> Targets:
     return Targets(classes, y)
 
 
-def _as_int64(y: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers in one dtype, since numpy would compare some as floats."""
-    fits = y.dtype.kind in "biuf" and (np.abs(y.astype(float)) < 2**63).all()
-    return y.astype(np.int64) if fits else y
-
-
-def _check_comparable(a: NDArray[Any], b: NDArray[Any]) -> None:
-    """Refuse to compare strings with numbers: "1" is not 1."""
-    kinds = {"strings" if y.dtype.kind in "OU" else "numbers" for y in (a, b)}
-    if len(kinds) > 1:
+def _comparable(
+    a: NDArray[Any], b: NDArray[Any], names: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return labels in one dtype, numbers exactly; "1" is not 1, which is refused."""
+    are_strings = [y.dtype.kind in "OU" for y in (a, b)]
+    if all(are_strings):
+        return a, b
+    if any(are_strings):
         raise ValueError(
-            "Labels must be of one kind to be compared, got strings and numbers."
+            f"{names} must be labels of one kind, got strings and numbers."
         )
+    dtype: Any = np.int64 if _fits_int64(a) and _fits_int64(b) else object
+    a, b = (_as_whole_numbers(y, dtype) for y in (a, b))
+    return a, b
 
 
-def _refuse_missing(y: NDArray[Any]) -> None:
+def _fits_int64(y: NDArray[Any]) -> bool:
+    if y.dtype.kind in "bi" or len(y) == 0:
+        return True
+    return -(2**63) <= int(y.min()) and int(y.max()) < 2**63
+
+
+def _as_whole_numbers(y: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    if dtype != object:
+        return y.astype(dtype, copy=False)
+    return np.array([int(number) for number in y.tolist()], dtype=object)
+
+
+def _refuse_missing(y: NDArray[Any], name: str) -> None:
     if y.dtype.kind == "f":
         missing = np.isnan(y)
     elif y.dtype.kind == "O":
@@ -282,7 +319,7 @@ def _refuse_missing(y: NDArray[Any]) -> None:
         return
     if missing.any():
         row = int(np.argmax(missing))
-        raise ValueError(f"Input y contains NaN or None: {y[row]!r} in row {row}.")
+        raise ValueError(f"Input {name} contains NaN or None: {y[row]!r} in row {row}.")
 
 
 def _label_words(y: sparse.csr_array) -> NDArray[np.uint64]:

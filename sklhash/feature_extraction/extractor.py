@@ -17,13 +17,14 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import assert_all_finite
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
 from sklhash._fitting import unchanged_on_failure
 from sklhash._stored_tensors import with_stored_tensors
+from sklhash._validation import N_JOBS, Interval, check_array_like
 from sklhash.feature_extraction.batches import batches_of, first_of, joined, stacked
 from sklhash.feature_extraction.items import (
     check_files_exist,
@@ -151,7 +152,7 @@ class TorchFeatureExtractor(
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", *_AUTOCAST})],
-        "n_jobs": [Integral, None],
+        "n_jobs": N_JOBS,
         "verbose": ["verbose"],
     }
 
@@ -280,6 +281,7 @@ class TorchFeatureExtractor(
         if isinstance(X, Tensor):
             X = X.detach().cpu()
             X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+        check_array_like(X, "X")
         return validate_data(self, X, reset=reset, dtype="numeric", allow_nd=True)
 
     def _network(self) -> FrozenNetwork:

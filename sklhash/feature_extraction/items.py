@@ -80,11 +80,17 @@ def open_image(path: str | os.PathLike[str]) -> Any:
 
     Raises
     ------
+    ImportError
+        If Pillow is not installed.
     ValueError
         If it cannot be read.
     """
-    from PIL import Image, ImageOps
-
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as missing:
+        raise ImportError(
+            "Images are read with Pillow: pip install 'sklhash[images]'."
+        ) from missing
     try:
         with Image.open(path) as image:
             return ImageOps.exif_transpose(image).convert("RGB")

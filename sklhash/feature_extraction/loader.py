@@ -11,8 +11,9 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
+from sklhash._validation import N_JOBS, Interval
 from sklhash.feature_extraction.batches import joined
 from sklhash.feature_extraction.items import (
     check_files_exist,
@@ -72,7 +73,7 @@ class PathLoader(TransformerMixin, BaseEstimator):
         "load": [callable, None],
         "size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "channels": [StrOptions({"first", "last"})],
-        "n_jobs": [Integral, None],
+        "n_jobs": N_JOBS,
     }
 
     def __init__(
@@ -172,10 +173,10 @@ class PathLoader(TransformerMixin, BaseEstimator):
             ) from error
 
     def _load_image(self, path: Any) -> NDArray[np.uint8]:
-        from PIL import ImageOps
-
         image = open_image(path)
         if self.size is not None:
+            from PIL import ImageOps
+
             height, width = np.broadcast_to(self.size, 2).tolist()
             image = ImageOps.fit(image, (width, height))
         pixels = np.asarray(image)

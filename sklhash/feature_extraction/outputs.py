@@ -14,6 +14,11 @@ __all__ = ["one_tensor", "rows_of"]
 def one_tensor(output: Any, key: str | int | None) -> Tensor:
     """Return the tensor in an output that is one or holds some."""
     if isinstance(output, Tensor):
+        if key is not None:
+            raise ValueError(
+                f"output={key!r} must be None, since module returns one tensor, of "
+                f"shape {tuple(output.shape)}."
+            )
         return output
     if isinstance(output, Mapping):
         entries = dict(output)

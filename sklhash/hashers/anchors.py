@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
-from sklearn.utils import check_consistent_length, gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklhash._fitting import unchanged_on_failure
+from sklhash._state import Checks, array_of, list_of, number, whole
+from sklhash._validation import Interval, check_same_length
 from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.hashers.supervision import (
     labelled_rows,
@@ -77,6 +79,19 @@ class AnchorHasher(BaseHasher):
         "random_state": ["random_state"],
     }
 
+    _fitted: ClassVar[Checks] = {
+        **BaseHasher._fitted,
+        "classes_": array_of("biufUOT", "n_classes"),
+        "center_": array_of("f8", "n_features"),
+        "gamma_": number,
+        "_anchors": array_of("f4", "n_anchors", "n_features"),
+        "_anchor_squares": array_of("f4", "n_anchors"),
+        "kernel_mean_": array_of("f8", "n_anchors"),
+        "projection_": array_of("f4", "n_anchors", "n_bits"),
+        "loss_curve_": list_of(number),
+        "n_iter_": whole(),
+    }
+
     @abstractmethod
     def _learn(
         self, kernels: NDArray[np.float32], targets: Targets, rng: np.random.Generator
@@ -123,7 +138,7 @@ class AnchorHasher(BaseHasher):
         with unchanged_on_failure(self):
             refuse_missing_y(self, y)
             X = self._check_X(X, reset=True)
-            check_consistent_length(X, y)
+            check_same_length(X=X, y=y)
             targets = encode_targets(y)
             rng = np.random.default_rng(draw_seed(self.random_state))
             rows = labelled_rows(self, targets)

@@ -18,9 +18,10 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklhash._state import FEATURES, Checks, Storable, check_state, size
+from sklhash._validation import Interval, check_array_like
 from sklhash.codes import pack_positive
 from sklhash.hashers.parameters import DeclaredParameters
 from sklhash.metrics.scorers import map_scorer
@@ -38,6 +39,7 @@ class BaseHasher(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     DeclaredParameters,
+    Storable,
     BaseEstimator,
     ABC,
 ):
@@ -64,6 +66,8 @@ class BaseHasher(
         "n_bits": [Interval(Integral, 1, None, closed="left")],
         "packed": ["boolean"],
     }
+
+    _fitted: ClassVar[Checks] = {"n_bits_": size("n_bits"), **FEATURES}
 
     @abstractmethod
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -155,11 +159,19 @@ class BaseHasher(
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    def _take_fitted_state(
+        self, state: dict[str, Any], *, device: str, others: bool
+    ) -> None:
+        check_state(state, self._fitted, of=type(self).__name__, others=others)
+        for name, value in state.items():
+            setattr(self, name, np.array(value) if _is_array(value) else value)
+
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Check all of `X` but its values, which are checked as they are read."""
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
             X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+        check_array_like(X, "X")
         return validate_data(
             self,
             X,
@@ -195,6 +207,10 @@ class BaseHasher(
     def _projection(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """Return what maps blocks in one call: `_project`, or what it comes down to."""
         return self._project
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 def draw_seed(random_state: Any) -> int:

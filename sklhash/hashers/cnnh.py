@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
+from sklhash._validation import Interval
 from sklhash.hashers.factorization import LabelSets, PairEntries, Similarity, factorize
 from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.pairwise import PairwiseHasher
@@ -35,6 +36,11 @@ class CNNHLoss(HashLoss):
 
     target_codes: Tensor
     factorization_error: Tensor
+
+    _shapes: ClassVar = {
+        "target_codes": ("n_rows", "n_bits"),
+        "factorization_error": ("n_errors",),
+    }
 
     def __init__(self, *, n_sweeps: int = 10, output_loss: str = "bce") -> None:
         super().__init__()

@@ -13,15 +13,23 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_consistent_length, check_scalar
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from sklhash._fitting import unchanged_on_failure
+from sklhash._state import (
+    Checks,
+    absent_or,
+    array_of,
+    flag,
+    list_of,
+    whole,
+)
 from sklhash._stored_tensors import with_stored_tensors
+from sklhash._validation import Interval, check_count, check_same_length
 from sklhash.hashers.base import BaseHasher
 from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.shared_docs import document_what_is_shared
@@ -158,6 +166,14 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         "verbose": ["verbose"],
     }
 
+    _fitted: ClassVar[Checks] = {
+        **BaseHasher._fitted,
+        "_row_shape": list_of(whole(1)),
+        "classes_": absent_or(array_of("biufUOT", "n_classes")),
+        "_multilabel": absent_or(flag),
+    }
+    _not_stored: ClassVar[tuple[str, ...]] = ("accelerator",)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         document_what_is_shared(cls)
@@ -256,7 +272,7 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
             the first call, or `n_epochs` is less than 1.
         """
         if n_epochs is not None:
-            check_scalar(n_epochs, "n_epochs", Integral, min_val=1)
+            check_count(n_epochs, "n_epochs")
         with unchanged_on_failure(self):
             first = not self.__sklearn_is_fitted__()
             dataset = self._check_training(X, y, classes=classes, first=first)
@@ -310,7 +326,7 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         X, y = labels_apart(X, y)
         refuse_missing_y(self, y)
         X = self._check_X(X, reset=first)
-        check_consistent_length(X, y)
+        check_same_length(X=X, y=y)
         targets = encode_targets(y, classes=classes if first else self._known_classes())
         if not first:
             self._check_same_classes(targets, classes)
@@ -373,8 +389,34 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         backbone = self.backbone
         if isinstance(backbone, nn.Module):
             backbone = with_stored_tensors(backbone)
-        changed = {"accelerator": None, "backbone": backbone}
+        changed = {"backbone": backbone, **dict.fromkeys(self._not_stored)}
         return super().__getstate__() | changed
+
+    def _fitted_state(self) -> dict[str, Any]:
+        from sklhash.training.storing import stored_net
+
+        derived = self._attributes_of(self.net_)
+        state = super()._fitted_state()
+        learnt = {name: v for name, v in state.items() if name not in derived}
+        return {**learnt, "net": stored_net(self.net_)}
+
+    def _take_fitted_state(
+        self, state: dict[str, Any], *, device: str, others: bool
+    ) -> None:
+        from sklhash.hashers.storing import check_net
+        from sklhash.training.storing import net_of
+
+        net = net_of(state.pop("net"), device)
+        super()._take_fitted_state(state, device=device, others=others)
+        self._row_shape = tuple(self._row_shape)
+        check_net(self, net, others=others)
+        for name, value in self._attributes_of(net).items():
+            setattr(self, name, value)
+
+    def _module_types(self) -> set[type]:
+        from sklhash.hashers.storing import types_of_modules
+
+        return types_of_modules(self)
 
     def _take(self, net: HashingNet, targets: Targets | Pairs, n_bits: int) -> None:
         """Become the fitted hasher that the trained net makes."""
@@ -386,14 +428,19 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
     def _fitted_attributes(
         self, net: HashingNet, targets: Targets | Pairs, n_bits: int
     ) -> dict[str, Any]:
+        return {
+            "n_bits_": n_bits,
+            **self._attributes_of(net),
+            **self._class_attributes(targets),
+        }
+
+    def _attributes_of(self, net: HashingNet) -> dict[str, Any]:
         history = net.epochs()
         return {
             "net_": net,
-            "n_bits_": n_bits,
             "history_": history,
             "loss_curve_": [epoch["loss"] for epoch in history],
             "n_iter_": len(history),
-            **self._class_attributes(targets),
         }
 
     def _class_attributes(self, targets: Any) -> dict[str, Any]:

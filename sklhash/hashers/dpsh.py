@@ -7,10 +7,10 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor
 from torch.nn import functional as F
 
+from sklhash._validation import Interval
 from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.pairwise import PairwiseHasher, pairs_of_batch
 from sklhash.pairs import Pairs
@@ -32,6 +32,11 @@ class DPSHLoss(HashLoss):
 
     memory: Tensor
     labels: Tensor
+
+    _shapes: ClassVar = {
+        "memory": ("n_rows", "n_bits"),
+        "labels": ("n_rows", "n_classes"),
+    }
 
     def __init__(self, *, eta: float = 10.0) -> None:
         super().__init__()

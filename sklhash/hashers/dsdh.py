@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sklhash._validation import Interval
 from sklhash.hashers.deep import DeepHasher
 from sklhash.hashers.discrete import discrete_codes, ridge_classifier
 from sklhash.hashers.dpsh import DPSHLoss
@@ -33,6 +34,12 @@ class DSDHLoss(DPSHLoss):
 
     codes: Tensor
     coef: Tensor
+
+    _shapes: ClassVar = {
+        **DPSHLoss._shapes,
+        "codes": ("n_rows", "n_bits"),
+        "coef": ("n_bits", "n_classes"),
+    }
 
     def __init__(
         self,

@@ -8,10 +8,11 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 from torch.nn import functional as F
 
+from sklhash._validation import Interval
 from sklhash.hashers.loss import HashLoss
 from sklhash.hashers.pairwise import PairwiseHasher, pairs_of_batch
 from sklhash.pairs import Pairs
@@ -36,6 +37,8 @@ class HashNetLoss(HashLoss):
     n_steps: Tensor
     beta: Tensor
     gap: Tensor
+
+    _shapes: ClassVar = {"n_steps": (), "beta": (), "gap": (2,)}
 
     def __init__(
         self,

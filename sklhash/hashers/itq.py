@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy import linalg
 from sklearn.base import _fit_context
 from sklearn.utils import gen_batches
-from sklearn.utils._param_validation import Interval
 
 from sklhash._fitting import unchanged_on_failure
+from sklhash._state import Checks, array_of, list_of, number, whole
+from sklhash._validation import Interval
 from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.hashers.principal import Moments, principal_directions, project_on
 from sklhash.training.heads import rowwise_linear
@@ -113,6 +114,15 @@ class ITQ(BaseHasher):
         **BaseHasher._parameter_constraints,
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
+    }
+
+    _fitted: ClassVar[Checks] = {
+        **BaseHasher._fitted,
+        "components_": array_of("f4", "n_components", "n_features"),
+        "mean_": array_of("f8", "n_features"),
+        "rotation_": array_of("f8", "n_bits", "n_bits"),
+        "loss_curve_": list_of(number),
+        "n_iter_": whole(),
     }
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ class HashLoss(nn.Module, ABC):
     """
 
     n_views: int = 1
+
+    # Of the tensors that a loss of sklhash keeps, checked when it is loaded.
+    _shapes: ClassVar[dict[str, tuple[str | int, ...]]] = {}
 
     def on_fit_begin(
         self, targets: Targets, n_bits: int, generator: torch.Generator

@@ -11,6 +11,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from sklhash._fitting import unchanged_on_failure
+from sklhash._state import Checks, array_of, whole
 from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.training.heads import rowwise_linear
 
@@ -87,6 +88,13 @@ class LSH(BaseHasher):
         **BaseHasher._parameter_constraints,
         "center": [StrOptions({"mean", "origin"})],
         "random_state": ["random_state"],
+    }
+
+    _fitted: ClassVar[Checks] = {
+        **BaseHasher._fitted,
+        "components_": array_of("f4", "n_bits", "n_features"),
+        "center_": array_of("f8", "n_features"),
+        "n_samples_seen_": whole(),
     }
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sklhash._validation import Interval
 from sklhash.hashers.codebooks import check_codebook, make_codebook
 from sklhash.hashers.deep import DeepHasher
 from sklhash.hashers.loss import HashLoss
@@ -35,6 +36,8 @@ class OrthoHashLoss(HashLoss):
     """
 
     codebook: Tensor
+
+    _shapes: ClassVar = {"codebook": ("n_classes", "n_bits")}
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import _fit_context
 
 from sklhash._fitting import unchanged_on_failure
+from sklhash._state import Checks, array_of, fields, size, whole
 from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.hashers.principal import Moments, principal_directions, project_on
 
@@ -102,6 +103,20 @@ class PCAH(BaseHasher):
         "random_state": ["random_state"],
     }
 
+    _fitted: ClassVar[Checks] = {
+        **BaseHasher._fitted,
+        "n_components_": size("n_components"),
+        "components_": array_of("f4", "n_bits", "n_features"),
+        "mean_": array_of("f8", "n_features"),
+        "n_samples_seen_": whole(),
+        "_seed": whole(),
+        "_moments": fields(
+            n_rows=whole(),
+            mean=array_of("f8", "n_features"),
+            root=array_of("f8", "n_kept", "n_features"),
+        ),
+    }
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the principal components.
@@ -182,6 +197,16 @@ class PCAH(BaseHasher):
                 UserWarning,
                 stacklevel=4,
             )
+
+    def _fitted_state(self) -> dict[str, Any]:
+        state = super()._fitted_state()
+        return state | {"_moments": state["_moments"]._asdict()}
+
+    def _take_fitted_state(
+        self, state: dict[str, Any], *, device: str, others: bool
+    ) -> None:
+        super()._take_fitted_state(state, device=device, others=others)
+        self._moments = Moments(**state["_moments"])
 
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         return project_on(self.components_, self.mean_, block).numpy()

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
-from sklearn.utils._param_validation import Interval
 
+from sklhash._state import Checks, array_of
+from sklhash._validation import Interval
 from sklhash.hashers.anchors import AnchorHasher
 from sklhash.hashers.codebooks import make_codebook
 from sklhash.hashers.discrete import (
@@ -165,6 +166,11 @@ class SDH(AnchorHasher):
         "embedding_weight": [Interval(Real, 0, None, closed="left")],
         "embedding_penalty": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    _fitted: ClassVar[Checks] = {
+        **AnchorHasher._fitted,
+        "coef_": array_of("f4", "n_bits", "n_classes"),
     }
 
     def predict(self, X: Any) -> NDArray[Any]:

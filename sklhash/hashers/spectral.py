@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
 
 from sklhash._fitting import unchanged_on_failure
+from sklhash._state import Checks, array_of
 from sklhash.hashers.base import BaseHasher
 from sklhash.hashers.principal import Moments, principal_directions, project_on
 
@@ -95,6 +96,16 @@ class SpectralHashing(BaseHasher):
     >>> codes.shape, codes.dtype
     ((1797, 32), dtype('uint8'))
     """
+
+    _fitted: ClassVar[Checks] = {
+        **BaseHasher._fitted,
+        "components_": array_of("f4", "n_components", "n_features"),
+        "mean_": array_of("f8", "n_features"),
+        "data_min_": array_of("f4", "n_components"),
+        "data_range_": array_of("f4", "n_components"),
+        "directions_": array_of("i8", "n_bits", below="n_components"),
+        "modes_": array_of("i8", "n_bits"),
+    }
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import permutation_test
 
 from sklhash._memory import working_bytes
+from sklhash.codes import check_code_pair
 from sklhash.metrics.bootstrap import as_generator, confidence_intervals
 from sklhash.metrics.options import retrieval_score
 from sklhash.metrics.ranking import mean_average_precision_score
@@ -138,12 +139,15 @@ def compare_retrieval(
     settled = {"average", "sample_weight", "return_empty_share"} & set(kwargs)
     if settled:
         raise ValueError(f"{sorted(settled)} cannot be given: queries are compared.")
+    for name, codes in (("codes_a", codes_a), ("codes_b", codes_b)):
+        names = f"{name}[0]", f"{name}[1]"
+        check_code_pair(*_check_codes(codes, name), packed=packed, names=names)
     labels = query_y, database_y
     options = {"exclude_self": exclude_self, "packed": packed, **kwargs}
     pair = np.stack(
         [
-            score(*_check_codes(codes, name), *labels, average=None, **options)
-            for name, codes in (("codes_a", codes_a), ("codes_b", codes_b))
+            score(*codes, *labels, average=None, **options)
+            for codes in (codes_a, codes_b)
         ]
     )
     pair = pair[:, ~np.isnan(pair).any(axis=0)]

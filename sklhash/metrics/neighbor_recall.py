@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, gen_batches
-from sklearn.utils._param_validation import Interval
 
 from sklhash._memory import working_bytes
+from sklhash._validation import Interval, check_array_like
 from sklhash.codes import as_words, check_code_pair
 from sklhash.metrics import formulas
 from sklhash.metrics.counts import Counts
@@ -188,6 +188,7 @@ def _count_items(
 
 
 def _check_vectors(X: Any, n_codes: int, name: str) -> Any:
+    check_array_like(X, name)
     X = check_array(
         X, accept_sparse="csr", dtype=[np.float64, np.float32], input_name=name
     )

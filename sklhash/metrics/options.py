@@ -11,14 +11,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import _check_sample_weight
+
+from sklhash._validation import Interval
 
 __all__ = [
     "CONFIDENCE_LEVEL",
+    "LABELS",
     "NO_RELEVANT",
     "check_k",
     "check_weights",
+    "checked_options",
     "fill_empty",
     "mean_of_defined",
     "mean_over_queries",
@@ -32,6 +36,7 @@ _HINT = (
     " Do queries and database share any class? (Folds of labels sorted by class do "
     "not, unless they are stratified.)"
 )
+LABELS = ["array-like", "sparse matrix"]
 CONFIDENCE_LEVEL = Interval(Real, 0, 1, closed="neither")
 
 _CONSTRAINTS = {
@@ -48,6 +53,9 @@ _CONSTRAINTS = {
     "confidence_level": [CONFIDENCE_LEVEL],
     "n_resamples": [Interval(Integral, 1, None, closed="left")],
     "random_state": ["random_state"],
+    "name": [str, None],
+    "ax": [HasMethods(["get_figure", "plot"]), None],
+    "log": ["boolean"],
 }
 
 _DOCS = {
@@ -113,6 +121,22 @@ ValueError
 }
 
 
+def checked_options(**constraints: list[Any]) -> Callable[[Score], Score]:
+    """Make a function check its options, those of the common names by one constraint.
+
+    What it calls checks on: options may be passed on that are not its own.
+    """
+
+    def check(function: Score) -> Score:
+        names = inspect.signature(function).parameters
+        shared = {name: _CONSTRAINTS[name] for name in names if name in _CONSTRAINTS}
+        return validate_params(
+            {**shared, **constraints}, prefer_skip_nested_validation=False
+        )(function)
+
+    return check
+
+
 def retrieval_score(
     **constraints: list[Any],
 ) -> Callable[[Score], Score]:
@@ -124,11 +148,7 @@ def retrieval_score(
     """
 
     def complete(score: Score) -> Score:
-        names = inspect.signature(score).parameters
-        shared = {name: _CONSTRAINTS[name] for name in names if name in _CONSTRAINTS}
-        checked = validate_params(
-            {**shared, **constraints}, prefer_skip_nested_validation=True
-        )(score)
+        checked = checked_options(**constraints)(score)
         checked.__doc__ = _completed(inspect.cleandoc(score.__doc__ or ""))
         return checked
 
@@ -208,6 +228,16 @@ def mean_of_defined(scores: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]
     before it, for many averages at once.
     """
     is_defined = ~np.isnan(scores)
-    total = weights @ is_defined
-    summed = weights @ np.where(is_defined, scores, 0.0)
+    total = weighted_sum(weights, is_defined)
+    summed = weighted_sum(weights, np.where(is_defined, scores, 0.0))
     return np.where(total > 0, summed / np.where(total > 0, total, 1), np.nan)
+
+
+def weighted_sum(weights: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """Return ``weights @ values``, to the last digit at any number of threads of BLAS.
+
+    Each may have one axis more than the one they share.
+    """
+    rows, columns = "r" * (weights.ndim - 1), "c" * (values.ndim - 1)
+    values = np.ascontiguousarray(values.T)  # faster
+    return np.einsum(f"{rows}q,{columns}q->{rows}{columns}", weights, values)

@@ -10,6 +10,7 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import StrOptions
 
 from sklhash._memory import working_bytes
+from sklhash._validation import check_array_like
 from sklhash.metrics.options import mean_over_queries, retrieval_score
 
 __all__ = ["quantization_error_score"]
@@ -100,6 +101,7 @@ def quantization_error_score(
     -0.25
     -0.13
     """
+    check_array_like(X, "X")
     values = check_array(X, dtype=[np.float64, np.float32], input_name="X")
     error = _euclidean if metric == "euclidean" else _cosine
     n_bytes = working_bytes()

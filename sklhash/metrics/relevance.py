@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
+from sklhash._arrays import as_array
 from sklhash._memory import working_bytes
 from sklhash.codes import as_words, check_code_pair
 from sklhash.metrics.counts import Counts
@@ -47,6 +49,11 @@ def shared_counts(memory: dict[Any, Any] | None = None) -> Iterator[dict[Any, An
     memory : dict
         What is kept.
 
+    Raises
+    ------
+    TypeError
+        If `memory` is neither a dict nor None.
+
     See Also
     --------
     retrieval_report : All scores from one count.
@@ -64,6 +71,8 @@ def shared_counts(memory: dict[Any, Any] | None = None) -> Iterator[dict[Any, An
     >>> scores
     [1.0, 0.5]
     """
+    if not isinstance(memory, (dict, NoneType)):
+        raise TypeError(f"memory must be a dict or None, got {memory!r}.")
     memory = {} if memory is None else memory
     token = _shared.set(memory)
     try:
@@ -171,7 +180,13 @@ def own_rows_of(
     ValueError
         If `exclude_self` is not a bool or the row of each query, or nothing is left.
     """
-    is_given = np.ndim(exclude_self) > 0
+    rows = as_array(exclude_self, "exclude_self")
+    is_given = rows.ndim > 0
+    if not is_given and rows.dtype != bool:
+        raise ValueError(
+            "exclude_self must be a bool or the database row of each query, got "
+            f"{exclude_self!r}."
+        )
     if not is_given and exclude_self and n_queries != n_database:
         raise ValueError(
             "exclude_self=True leaves database row i out for query i, which needs as "
@@ -185,7 +200,7 @@ def own_rows_of(
             f"each query leaves {int(excludes)} out."
         )
     if is_given:
-        return _check_rows(np.asarray(exclude_self), n_queries, n_database)
+        return _check_rows(rows, n_queries, n_database)
     return np.arange(n_queries) if excludes else None
 
 

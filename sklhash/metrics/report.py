@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
+from sklhash._arrays import as_array
+from sklhash._validation import Interval
 from sklhash.metrics.bootstrap import as_generator, confidence_intervals
 from sklhash.metrics.formulas import evaluate
 from sklhash.metrics.options import (
@@ -216,7 +218,7 @@ def retrieval_report(
 
 
 def _check_at(at: Sequence[int], n_items: int) -> list[int]:
-    ranks = np.asarray(at)
+    ranks = as_array(at, "at")
     is_whole = ranks.size == 0 or ranks.dtype.kind in "iu"
     if ranks.ndim != 1 or not is_whole or (ranks < 1).any():
         raise ValueError(f"at must be a sequence of ranks, ints from 1 on, got {at!r}.")

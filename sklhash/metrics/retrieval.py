@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklhash._validation import check_same_length
 from sklhash.codes import check_codes
+from sklhash.targets import check_labels
 
 __all__ = [
     "Retrieval",
+    "check_database",
     "codes_of",
     "neighbors_of",
     "parts_of",
@@ -83,15 +86,22 @@ def retrieval_of(
     Raises
     ------
     ValueError
-        If `database` is given for a search, or the search was fitted without labels.
+        If `database` is no pair or is given for a search, the search was fitted without
+        labels, or `y` is malformed.
 
     TypeError
         If the estimator is neither a hasher nor a search among codes.
     """
     _, last = take_apart(estimator)
+    check_database(database)
+    if y is not None:
+        check_labels(y)
     if not hasattr(last, "kneighbors"):
-        return _among(estimator, X, y, database, encode or codes_of)
+        retrieval = _among(estimator, X, y, database, encode or codes_of)
+        _check_lengths(retrieval.query_codes, y)
+        return retrieval
     query_codes, n_bits = (encode or codes_of)(estimator, X)
+    _check_lengths(query_codes, y)
     if database is not None:
         raise ValueError(
             f"{type(last).__name__} searches the database it was fitted on; "
@@ -128,6 +138,17 @@ def neighbors_of(
     return _among(estimator, X, X, database, encode or codes_of)
 
 
+def check_database(database: Any) -> None:
+    """Raise a ValueError if a database is neither None nor a pair."""
+    if database is not None and (
+        not isinstance(database, (tuple, list)) or len(database) != 2
+    ):
+        raise ValueError(
+            f"database must be a pair (X, y), got {type(database).__name__}"
+            f"{f' of {len(database)}' if hasattr(database, '__len__') else ''}."
+        )
+
+
 def codes_of(estimator: Any, X: Any) -> tuple[NDArray[np.uint8], int]:
     """Encode rows by a fitted hasher, a search, or a pipeline that ends in one.
 
@@ -146,10 +167,11 @@ def codes_of(estimator: Any, X: Any) -> tuple[NDArray[np.uint8], int]:
     """
     steps, last = take_apart(estimator)
     searches = hasattr(last, "kneighbors")
-    if not hasattr(last, "pack" if searches else "transform"):
+    if isinstance(last, type) or not hasattr(last, "pack" if searches else "transform"):
+        kind = last if isinstance(last, type) else type(last).__name__
         raise TypeError(
-            "Hashers and searches among codes such as HammingNeighbors have codes, got "
-            f"{type(last).__name__}."
+            "estimator must be a hasher or a search such as HammingNeighbors, which "
+            f"have codes, got {kind}."
         )
     for step in steps:
         X = step.transform(X)
@@ -184,6 +206,11 @@ def take_apart(estimator: Any) -> tuple[list[Any], Any]:
     ]
     inner, last = take_apart(last)
     return [*before, *inner], last
+
+
+def _check_lengths(query_codes: NDArray[np.uint8], y: Any) -> None:
+    if y is not None:
+        check_same_length(X=query_codes, y=y)
 
 
 def _among(

@@ -10,6 +10,7 @@ from typing import Any
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from sklhash._validation import check_boolean
 from sklhash.metrics.neighbor_recall import neighbor_recall_score
 from sklhash.metrics.ranking import (
     mean_average_precision_score,
@@ -19,10 +20,12 @@ from sklhash.metrics.ranking import (
 from sklhash.metrics.relevance import shared_counts
 from sklhash.metrics.retrieval import (
     Retrieval,
+    check_database,
     codes_of,
     neighbors_of,
     retrieval_of,
 )
+from sklhash.targets import check_labels
 
 __all__ = [
     "make_retrieval_scorer",
@@ -111,13 +114,8 @@ def make_retrieval_scorer(
     >>> sorted(several(lsh, X, y))
     ['map', 'precision_at_10']
     """
-    if database is not None and (
-        not isinstance(database, (tuple, list)) or len(database) != 2
-    ):
-        raise ValueError(
-            f"database must be a pair (X, y), got {type(database).__name__}"
-            f"{f' of {len(database)}' if hasattr(database, '__len__') else ''}."
-        )
+    check_database(database)
+    check_boolean(clip_k, "clip_k")
     scores = score.values() if isinstance(score, Mapping) else [score]
     wrong = [of for of in scores if not callable(of)]
     if wrong or not scores:
@@ -125,6 +123,10 @@ def make_retrieval_scorer(
             "score must be a retrieval score or a mapping of names to some, got "
             f"{wrong[0] if wrong else score!r}."
         )
+    if isinstance(score, Mapping):
+        for name in score:
+            if not isinstance(name, str):
+                raise TypeError(f"score must have names that are str, got {name!r}.")
     for of in scores:
         _check_options({**getattr(of, "keywords", {}), **kwargs}, of)
     return RetrievalScorer(score, database, clip_k, kwargs)
@@ -242,6 +244,8 @@ class RetrievalScorer(_BaseScorer):
         database = self._database
         key = compares_features, *map(id, database or ())
         if key not in memory:
+            if not compares_features:
+                check_labels(y)
             retrieval = (
                 neighbors_of(estimator, X, database, encode)
                 if compares_features

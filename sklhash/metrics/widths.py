@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklhash._validation import check_count
 from sklhash.codes import check_bits, check_packed
 
 __all__ = ["width_of"]
@@ -34,7 +35,12 @@ def width_of(codes: Any, *, packed: bool, n_bits: int | None, name: str) -> int:
     ------
     ValueError
         If `codes` is not a matrix of codes, or not of `n_bits` bits.
+
+    TypeError
+        If `n_bits` is no integer.
     """
+    if n_bits is not None:
+        check_count(n_bits, "n_bits")
     if packed:
         n_bytes = check_packed(codes, n_bits=n_bits, name=name).shape[1]
         return n_bits or 8 * n_bytes

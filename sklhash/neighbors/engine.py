@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from sklhash._locks import ProcessLock
 from sklhash._memory import working_bytes
 from sklhash.neighbors.search import (
     Counts,
@@ -30,6 +31,7 @@ __all__ = ["Algorithm", "Engine", "choose_engine"]
 
 Algorithm = Literal["auto", "brute", "multi_index"]
 
+_BUILDING = ProcessLock()
 _MANY = 2**16  # codes; fewer are scanned in a few microseconds
 _GAIN = 3  # how much quicker an index has to be
 _LITTLE = 1000  # nanoseconds a query
@@ -168,13 +170,25 @@ def _index_may_pay(table: CodeTable, selection: Selection, radius: int) -> bool:
 
 def _index(table: CodeTable, radius: int) -> MultiIndex:
     """Return the table's index for a radius, built anew if many codes came since."""
+    index = _current_index(table, radius)
+    if index is None:
+        with _BUILDING.held:  # where threads wait for one index, memory is for one
+            index = _current_index(table, radius) or _built_index(table, radius)
+    return index
+
+
+def _current_index(table: CodeTable, radius: int) -> MultiIndex | None:
+    """Return the index for a radius if few codes came since it was built."""
+    index = table.indexes.get(radius)
+    if index is None:
+        return None
+    later = scan_cost(table.select()) * (1 - index.n_codes / table.n_stored)
+    return index if later < _LITTLE + index.cost(radius) else None
+
+
+def _built_index(table: CodeTable, radius: int) -> MultiIndex:
     from sklhash.neighbors.multi_index import MultiIndex
 
-    index = table.indexes.get(radius)
-    if index is not None:
-        later = scan_cost(table.select()) * (1 - index.n_codes / table.n_stored)
-        if later < _LITTLE + index.cost(radius):
-            return index
     n_bytes = _plan(table, radius).n_bytes
     if n_bytes > working_bytes():
         raise ValueError(

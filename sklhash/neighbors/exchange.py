@@ -34,7 +34,7 @@ def to_faiss(packed: NDArray[np.uint8]) -> Any:
         import faiss
     except ImportError as missing:
         raise ImportError(
-            "to_faiss needs faiss, which is not installed: pip install faiss-cpu"
+            "to_faiss needs faiss: pip install 'sklhash[faiss]'."
         ) from missing
     index = faiss.IndexBinaryFlat(8 * packed.shape[1])
     index.add(np.ascontiguousarray(packed))

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklhash._arrays import as_array
+from sklhash._validation import N_JOBS, Interval, check_boolean, is_whole_number
 from sklhash.codes import as_words
 from sklhash.metrics.scorers import map_scorer
 from sklhash.neighbors.engine import Algorithm, Engine, choose_engine
-from sklhash.neighbors.search import Hits, Queries
+from sklhash.neighbors.search import Queries
 from sklhash.neighbors.stored import StoredCodes, check_indices
 from sklhash.neighbors.table import CodeTable, Selection
 
@@ -147,7 +149,7 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         "packed": ["boolean"],
         "threshold": [None, Interval(Real, None, None, closed="neither")],
         "device": [str],
-        "n_jobs": [None, Integral],
+        "n_jobs": N_JOBS,
     }
 
     def __init__(
@@ -211,10 +213,9 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
             If there are fewer than `n_neighbors` codes to find, or `where` is no mask
             of that length and has indices that are out of range, removed or repeated.
         """
+        check_boolean(return_distance, "return_distance")
         engine, queries = self._engine(X, where)
-        k = self._check_n_neighbors(n_neighbors, engine.selection, queries)
-        distances, places = engine.nearest(queries, k)
-        indices = engine.selection.rows_of(places)
+        distances, indices = self._nearest(engine, queries, n_neighbors)
         return (distances, indices) if return_distance else indices
 
     def radius_neighbors(
@@ -255,9 +256,13 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         indices : ndarray of shape (n_queries,) of int64 arrays
             Indices of the codes found.
         """
-        groups, selection = self._within(X, radius, sort_results, where)
+        check_boolean(return_distance, "return_distance")
+        check_boolean(sort_results, "sort_results")
+        radius = self._check_radius(radius)
+        engine, queries = self._engine(X, where, radius)
+        groups = engine.within(queries, radius, sort_results)
         indices = _one_array_a_query(
-            (selection.rows_of(hits.places), hits.counts) for hits in groups
+            (engine.selection.rows_of(hits.places), hits.counts) for hits in groups
         )
         if not return_distance:
             return indices
@@ -321,10 +326,11 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         ValueError
             As for :meth:`kneighbors`, or if `X` is None and codes were removed.
         """
-        self._check_graph(X, mode)
-        distances, indices = self.kneighbors(X, n_neighbors)
+        engine, queries = self._engine_of_graph(X, mode)
+        distances, indices = self._nearest(engine, queries, n_neighbors)
         counts = np.full(len(indices), indices.shape[1])
-        return self._graph(counts, distances.ravel(), indices.ravel(), mode)
+        n_rows = engine.selection.n_rows
+        return _graph(counts, distances.ravel(), indices.ravel(), n_rows, mode)
 
     def radius_neighbors_graph(
         self,
@@ -359,12 +365,15 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         ValueError
             If `X` is None and codes were removed.
         """
-        self._check_graph(X, mode)
-        groups, selection = self._within(X, radius, sort_results)
+        check_boolean(sort_results, "sort_results")
+        radius = self._check_radius(radius)
+        engine, queries = self._engine_of_graph(X, mode, radius)
+        groups = engine.within(queries, radius, sort_results)
         counts, distances, places = (
             np.concatenate(parts) for parts in zip(*groups, strict=True)
         )
-        return self._graph(counts, distances, selection.rows_of(places), mode)
+        indices = engine.selection.rows_of(places)
+        return _graph(counts, distances, indices, engine.selection.n_rows, mode)
 
     def transform(self, X: Any) -> sparse.csr_matrix:
         """Return the graph of nearest codes, as scikit-learn's transformers do.
@@ -436,11 +445,34 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         self.algorithm_ = engine.algorithm
         return engine, queries
 
+    def _engine_of_graph(
+        self, X: Any, mode: str, radius: int | None = None
+    ) -> tuple[Engine, Queries]:
+        if mode not in ("connectivity", "distance"):
+            raise ValueError(
+                f"mode must be 'connectivity' or 'distance', got {mode!r}."
+            )
+        engine, queries = self._engine(X, None, radius)
+        n_live, n_rows = engine.selection.n_allowed, engine.selection.n_rows
+        if X is None and n_live < n_rows:
+            raise ValueError(
+                "The graph of the fitted codes among each other has no rows for those "
+                f"that were removed ({n_rows - n_live} of {n_rows}): pass X."
+            )
+        return engine, queries
+
+    def _nearest(
+        self, engine: Engine, queries: Queries, n_neighbors: int | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        k = self._check_n_neighbors(n_neighbors, engine.selection, queries)
+        distances, places = engine.nearest(queries, k)
+        return distances, engine.selection.rows_of(places)
+
     def _check_n_neighbors(
         self, n_neighbors: int | None, selection: Selection, queries: Queries
     ) -> int:
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        if not isinstance(k, Integral):
+        if not is_whole_number(k):
             raise TypeError(f"n_neighbors must be an integer, got {k!r}.")
         own = queries.own[queries.own >= 0]
         leave_out = len(own) > 0 and bool(selection.allows(own).any())
@@ -449,57 +481,37 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
             raise ValueError(
                 f"Expected 1 <= n_neighbors <= {n_found}, the number of codes "
                 f"{'other than the query itself ' if leave_out else ''}to find, got "
-                f"n_neighbors = {k}, n_samples_fit = {self.n_samples_fit_}."
+                f"n_neighbors = {k}, n_samples_fit = {selection.n_rows}."
             )
         return int(k)
 
     def _check_radius(self, radius: int | None) -> int:
         check_is_fitted(self)
         radius = self.radius if radius is None else radius
-        if not isinstance(radius, Integral) or radius < 0:
+        if not is_whole_number(radius) or radius < 0:
             raise ValueError(
                 f"radius must be a whole number of bits, at least 0, got {radius!r}."
             )
         return min(int(radius), self._stored.table.n_bits)
 
-    def _check_graph(self, X: Any, mode: str) -> None:
-        if mode not in ("connectivity", "distance"):
-            raise ValueError(
-                f"mode must be 'connectivity' or 'distance', got {mode!r}."
-            )
-        check_is_fitted(self)
-        if X is None and self.n_live_ < self.n_samples_fit_:
-            raise ValueError(
-                "The graph of the fitted codes among each other has no rows for those "
-                f"that were removed ({self.n_samples_fit_ - self.n_live_} of "
-                f"{self.n_samples_fit_}): pass X."
-            )
 
-    def _within(
-        self, X: Any, radius: int | None, by_distance: bool, where: Any = None
-    ) -> tuple[list[Hits], Selection]:
-        radius = self._check_radius(radius)
-        engine, queries = self._engine(X, where, radius)
-        hits = engine.within(queries, radius, bool(by_distance))
-        return hits, engine.selection
-
-    def _graph(
-        self,
-        counts: NDArray[np.int64],
-        distances: NDArray[np.int32],
-        indices: NDArray[np.int64],
-        mode: GraphMode,
-    ) -> sparse.csr_matrix:
-        edges = np.ones(len(indices)) if mode == "connectivity" else distances
-        return sparse.csr_matrix(
-            (edges.astype(np.float64), indices, _starts(counts)),
-            shape=(len(counts), self.n_samples_fit_),
-        )
+def _graph(
+    counts: NDArray[np.int64],
+    distances: NDArray[np.int32],
+    indices: NDArray[np.int64],
+    n_columns: int,
+    mode: GraphMode,
+) -> sparse.csr_matrix:
+    edges = np.ones(len(indices)) if mode == "connectivity" else distances
+    return sparse.csr_matrix(
+        (edges.astype(np.float64), indices, _starts(counts)),
+        shape=(len(counts), n_columns),
+    )
 
 
 def _as_mask(where: Any, table: CodeTable) -> NDArray[np.bool_]:
     """Return a mask of codes, given as one or as indices."""
-    where = np.asarray(where)
+    where = as_array(where, "where")
     if where.dtype != bool:
         mask = np.zeros(table.n_arrived, dtype=bool)
         mask[check_indices(table, where, "where, if it is no mask,")] = True

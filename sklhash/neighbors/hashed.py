@@ -15,25 +15,64 @@ from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import (
     _safe_indexing,
-    check_consistent_length,
     gen_batches,
     get_tags,
 )
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from sklhash._arrays import as_array
 from sklhash._fitting import unchanged_on_failure
 from sklhash._memory import working_bytes
+from sklhash._state import (
+    Check,
+    Checks,
+    Sizes,
+    Storable,
+    array_of,
+    check_state,
+    fitted_attributes,
+    list_of,
+    none_or,
+    word,
+)
+from sklhash._validation import (
+    Interval,
+    check_array_like,
+    check_boolean,
+    check_same_length,
+    is_whole_number,
+)
 from sklhash.codes import pack_codes, unpack_codes
 from sklhash.metrics.scorers import map_scorer
 from sklhash.neighbors.hamming import HammingNeighbors
 from sklhash.neighbors.reranking import DISTANCES, Vectors, as_rows
-from sklhash.targets import relevance_labels
+from sklhash.neighbors.stored import CHANGES
+from sklhash.targets import check_labels, relevance_labels
 
 __all__ = ["HashedNeighbors"]
 
 _N_PROBES = 4  # one row might be encoded alike by two hashers, such as zeros
 _SMALL = 2**22  # bytes: what is quickly copied, and stays in a cache
+
+
+
+def _is_a(kind: type) -> Check:
+    def check(value: Any, sizes: Sizes) -> None:
+        if not isinstance(value, kind):
+            raise ValueError(f"a {kind.__name__}, got {type(value).__name__}")
+
+    return check
+
+
+_FITTED: Checks = {
+    "hasher_": _is_a(BaseEstimator),
+    "neighbors_": _is_a(HammingNeighbors),
+    "metric_": word,
+    "_probe": _is_a(object),
+    "_probe_values": array_of("f4", "n_probes", "n_bits"),
+    "vectors": none_or(list_of(_is_a(object))),
+}
 
 
 def _of_the(part: str, name: str, doc: str) -> property:
@@ -46,7 +85,7 @@ def _of_the(part: str, name: str, doc: str) -> property:
     return property(get, doc=doc)
 
 
-class HashedNeighbors(BaseEstimator):
+class HashedNeighbors(Storable, BaseEstimator):
     r"""Nearest neighbours of feature vectors, by the codes of a hasher.
 
     What a service holds: :meth:`fit` learns the hasher and indexes the codes of the
@@ -209,7 +248,7 @@ class HashedNeighbors(BaseEstimator):
                 f"got threshold={search.threshold}."
             )
         if y is not None:
-            check_consistent_length(X, y)
+            check_same_length(X=X, y=y)
         X = X.tocsr() if sparse.issparse(X) else X
         with unchanged_on_failure(self):
             self.hasher_ = clone(self.hasher).fit(X, y)
@@ -247,13 +286,13 @@ class HashedNeighbors(BaseEstimator):
             If `X` or `y` is malformed, or the hasher has changed since the fit.
         """
         codes = self._encode(X)
-        if self._vectors is not None:
-            # The search has the last word on what is indexed. Should it be interrupted,
-            # it finds none of these vectors, and the next call puts others here.
-            self._vectors = self._vectors.followed_by(
-                as_rows(X, copy=True), self.n_samples_fit_
-            )
-        self.neighbors_.partial_fit(codes, y)
+        rows = None if self._vectors is None else as_rows(X, copy=True)
+        with CHANGES.held, unchanged_on_failure(self):
+            if self._vectors is not None:
+                # The search has the last word on what is indexed: until then it finds
+                # none of these vectors.
+                self._vectors = self._vectors.followed_by(rows, self.n_samples_fit_)
+            self.neighbors_.partial_fit(codes, y)
         return self
 
     def remove(self, indices: Any) -> Self:
@@ -315,12 +354,11 @@ class HashedNeighbors(BaseEstimator):
             If there are fewer than `n_neighbors` rows to find, `X` is malformed, or the
             hasher has changed since the fit.
         """
+        check_boolean(return_distance, "return_distance")
+        search = self._search()
         codes, queries = self._queries(X)
         if queries is None:
-            return self.neighbors_.kneighbors(
-                codes, n_neighbors, return_distance, where=where
-            )
-        search = copy(self.neighbors_)
+            return search.kneighbors(codes, n_neighbors, return_distance, where=where)
         k = search.n_neighbors if n_neighbors is None else n_neighbors
         length = self._shortlist_length(search, k, where, leave_out=X is None)
         shortlist = search.kneighbors(codes, length, False, where=where)
@@ -374,12 +412,14 @@ class HashedNeighbors(BaseEstimator):
         ValueError
             If `X` or `radius` is malformed, or the hasher has changed since the fit.
         """
+        check_boolean(return_distance, "return_distance")
+        check_boolean(sort_results, "sort_results")
+        search = self._search()
         codes, queries = self._queries(X)
         if queries is None:
-            return self.neighbors_.radius_neighbors(
+            return search.radius_neighbors(
                 codes, radius, return_distance, sort_results, where=where
             )
-        search = copy(self.neighbors_)
         found = search.radius_neighbors(codes, radius, False, False, where=where)
         sizes = [len(rows) for rows in found]
         of_query = np.repeat(_numbers(search, X, len(found)), sizes)
@@ -421,13 +461,14 @@ class HashedNeighbors(BaseEstimator):
         check_is_fitted(self)
         if self.metric_ == "hamming":
             return map_scorer(self, X, y)
-        search = copy(self.neighbors_)
+        search = self._search()
         if search.y_ is None:
             raise ValueError(
                 "This HashedNeighbors was fitted without y, so there are no labels to "
                 "score against: fit(X, y)."
             )
-        check_consistent_length(X, y)
+        check_same_length(X=X, y=y)
+        check_labels(y)
         query_labels, labels, multilabel = relevance_labels(y, search.y_)
         precisions = np.empty(len(query_labels))
         bytes_a_query = 8 * search.n_live_ * (4 + labels.shape[1])
@@ -481,12 +522,54 @@ class HashedNeighbors(BaseEstimator):
         check_is_fitted(self)
         return self.neighbors_.live_items()
 
+    def _fitted_state(self) -> dict[str, Any]:
+        state = fitted_attributes(copy(self))  # which rests while others add rows
+        vectors = state.pop("_vectors")
+        return {**state, "vectors": None if vectors is None else vectors.blocks}
+
+    def _take_fitted_state(
+        self, state: dict[str, Any], *, device: str, others: bool
+    ) -> None:
+        check_state(state, _FITTED, of=type(self).__name__, others=others)
+        blocks = state.pop("vectors")
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._vectors = None if blocks is None else Vectors(blocks)
+        if self._vectors is not None and self._vectors.n_rows < self.n_samples_fit_:
+            raise ValueError(
+                f"it has {self._vectors.n_rows} vectors for {self.n_samples_fit_} rows."
+            )
+        if (self._vectors is None) == (self.metric_ in ("cosine", "euclidean")):
+            raise ValueError(f"its vectors do not go with metric_={self.metric_!r}.")
+        n_bytes = self._encode(self._probe).shape[1]
+        if n_bytes != self.neighbors_.n_features_in_:
+            raise ValueError(
+                f"its hasher makes codes of {n_bytes} bytes, and there are codes of "
+                f"{self.neighbors_.n_features_in_}."
+            )
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags_of_hasher = get_tags(self.hasher)
         tags.input_tags = tags_of_hasher.input_tags
         tags.target_tags = tags_of_hasher.target_tags
         return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hold one moment: the vectors of the rows whose codes are there."""
+        with CHANGES.held:
+            state = super().__getstate__()
+            if "neighbors_" in state:
+                state = state | {"neighbors_": copy(self.neighbors_)}
+        return state
+
+    def _search(self) -> Any:
+        """Return what searches, with `rerank` as it is now, since it is asked twice.
+
+        It comes before the vectors, which are there before their codes are found.
+        """
+        check_is_fitted(self)
+        return self.neighbors_ if self.metric_ == "hamming" else copy(self.neighbors_)
 
     def _queries(self, X: Any) -> tuple[NDArray[np.uint8] | None, Vectors | None]:
         """Return packed codes, and what else the distances are of."""
@@ -535,6 +618,7 @@ class HashedNeighbors(BaseEstimator):
     def _encode(self, X: Any) -> NDArray[np.uint8]:
         """Return packed codes, made from real-valued ones a block of rows at a time."""
         check_is_fitted(self)
+        check_array_like(X, "X")
         n_rows, n_bits = _num_samples(X), self._probe_values.shape[1]
         height = max(1, working_bytes() // (8 * n_bits))
         if n_rows <= height:
@@ -584,11 +668,11 @@ class HashedNeighbors(BaseEstimator):
         self, search: HammingNeighbors, k: int, where: Any, *, leave_out: bool
     ) -> int:
         """Return how many candidates to find; the search refuses what is malformed."""
-        if not isinstance(k, Integral) or k < 1:
+        if not is_whole_number(k) or k < 1:
             return k
         n_found = search.n_live_
         if where is not None:
-            where = np.asarray(where)
+            where = as_array(where, "where")
             is_mask = where.dtype == bool and where.shape == (search.n_samples_fit_,)
             n_found = np.sum(where & search.live_) if is_mask else where.size
         return max(k, min(self.n_candidates, int(n_found) - leave_out))

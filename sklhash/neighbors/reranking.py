@@ -24,11 +24,16 @@ class Vectors:
     """
 
     def __init__(self, blocks: list[Any]) -> None:
-        self._blocks = blocks
+        self.blocks = blocks
         self._starts = np.cumsum([0, *(block.shape[0] for block in blocks)])
         self._n_columns = math.prod(blocks[0].shape[1:])
         self._dtype = np.result_type(np.float32, *(block.dtype for block in blocks))
         self.bytes_a_row = self._n_columns * self._dtype.itemsize
+
+    @property
+    def n_rows(self) -> int:
+        """Number of vectors."""
+        return int(self._starts[-1])
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return some rows, dense and flat, as float32 or float64."""
@@ -36,7 +41,7 @@ class Vectors:
         block_of_row = np.searchsorted(self._starts, rows, side="right") - 1
         for number in np.unique(block_of_row):
             here = np.flatnonzero(block_of_row == number)
-            part = self._blocks[number][rows[here] - self._starts[number]]
+            part = self.blocks[number][rows[here] - self._starts[number]]
             part = part.toarray() if sparse.issparse(part) else part
             taken[here] = part.reshape(len(here), self._n_columns)
         return taken
@@ -49,7 +54,7 @@ class Vectors:
         """
         kept = [
             earlier if start + earlier.shape[0] <= n_rows else earlier[: n_rows - start]
-            for earlier, start in zip(self._blocks, self._starts[:-1], strict=True)
+            for earlier, start in zip(self.blocks, self._starts[:-1], strict=True)
             if start < n_rows
         ]
         stack = sparse.vstack if sparse.issparse(block) else np.concatenate

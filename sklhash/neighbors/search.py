@@ -8,10 +8,9 @@ from math import ceil, isqrt, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from joblib import effective_n_jobs
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.utils import gen_even_slices
-from sklearn.utils.parallel import Parallel, delayed
 
 from sklhash._kernels.hits import DISTANCE_BITS, PLACE, PLACE_BITS
 from sklhash._memory import working_bytes
@@ -165,7 +164,8 @@ def codes_within(
         Whether to order a query's hits by distance and place, or by place alone.
 
     index : MultiIndex, default=None
-        An index of the first codes of the selection; None scans all.
+        An index of the first codes of the selection, or of these and later ones; None
+        scans all.
 
     Returns
     -------
@@ -360,11 +360,13 @@ def _find_by_index(
     hits = index.hits(queries.words, radius, most)
     if hits is None:
         return None
+    if index.n_codes > selection.n_codes:
+        hits = hits[_place_of(hits) < selection.n_codes]
     places = _place_of(hits)
     keep = places != queries.own[_query_of(hits)]
     if selection.n_allowed < selection.n_codes:
         keep &= selection.allows(places)
-    if index.n_codes == selection.n_codes:
+    if index.n_codes >= selection.n_codes:
         return hits if keep.all() else hits[keep]
     end = index.n_codes // PADDING * PADDING
     later, own = selection.behind(end), queries.own - end
@@ -455,6 +457,7 @@ def _in_threads(
     n_parts = min(n_queries, n_threads)
     if n_parts <= 1:
         return [search(slice(0, n_queries))]
+    # Not scikit-learn's own, whose threads change the filters of warnings of all.
     return Parallel(n_jobs=n_parts, require="sharedmem")(
         delayed(search)(rows) for rows in gen_even_slices(n_queries, n_parts)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any, Literal, NamedTuple, Self
 
@@ -11,26 +10,54 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklhash._arrays import as_array
 from sklhash._fitting import unchanged_on_failure
+from sklhash._locks import ProcessLock
+from sklhash._state import (
+    FEATURES,
+    Checks,
+    Sizes,
+    Storable,
+    absent_or,
+    array_of,
+    check_state,
+    fields,
+    fitted_attributes,
+    none_or,
+    whole,
+)
+from sklhash._validation import check_array_like, check_same_length
 from sklhash.codes import check_codes
 from sklhash.neighbors.engine import Algorithm
 from sklhash.neighbors.exchange import as_bit_strings, to_faiss
-from sklhash.neighbors.files import (
-    labels_as_arrays,
-    labels_from_arrays,
-    naming_file,
-    read_arrays,
-    write_arrays,
-)
 from sklhash.neighbors.on_device import check_device
 from sklhash.neighbors.table import CodeTable
 
-__all__ = ["StoredCodes", "check_indices"]
+__all__ = ["CHANGES", "StoredCodes", "check_indices"]
 
+CHANGES = ProcessLock()
 MAX_BITS = 65_000  # distances take 16 bits
+
+
+def _check_labels(value: Any, sizes: Sizes) -> None:
+    if not isinstance(value, (np.ndarray, sparse.csr_array)) or value.ndim > 2:
+        raise ValueError(f"a vector or a matrix, got {type(value).__name__}")
+
+
+_FITTED: Checks = {
+    **FEATURES,
+    "n_bytes": whole(1),
+    "n_stored": whole(),
+    "n_arrived": whole(1),
+    "codes": fields(
+        planes=array_of("u8", "n_words", "n_places"),
+        allowed=array_of("u8", "n_masks"),
+        rows=absent_or(array_of("i8", "n_rows")),
+    ),
+    "y": none_or(_check_labels),
+}
 
 
 class Stored(NamedTuple):
@@ -42,12 +69,13 @@ class Stored(NamedTuple):
     @property
     def y(self) -> Any:
         """All labels."""
-        if len(self.labels) > 1:
-            self.labels[:] = [_joined(self.labels)]
-        return self.labels[0]
+        parts = self.labels.copy()  # which other threads may join meanwhile
+        if len(parts) > 1:
+            self.labels[:] = parts = [_joined(parts)]
+        return parts[0]
 
 
-class StoredCodes(CallbackSupportMixin, BaseEstimator):
+class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
     """An estimator that keeps codes and labels: all of a search but the searching.
 
     Subclasses have the parameters `algorithm`, `device`, `packed` and `threshold`.
@@ -121,10 +149,12 @@ class StoredCodes(CallbackSupportMixin, BaseEstimator):
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
-        stored = self._stored
-        labels = _appended(stored.labels, _as_labels(X, y))
+        labels = _as_labels(X, y)
         packed = self._check_width(self._read(X, reset=False))
-        self._stored = Stored(stored.table.append(packed), labels)
+        with CHANGES.held:
+            table, parts = self._stored
+            parts = _appended(parts, labels)
+            self._stored = Stored(table.append(packed), parts)
         return self
 
     def remove(self, indices: Any) -> Self:
@@ -146,9 +176,10 @@ class StoredCodes(CallbackSupportMixin, BaseEstimator):
             If an index is out of range, was removed before or comes twice.
         """
         check_is_fitted(self)
-        table, labels = self._stored
-        places = table.places_of(check_indices(table, indices, "indices"))
-        self._stored = Stored(table.remove(places), labels)
+        with CHANGES.held:
+            table, labels = self._stored
+            places = table.places_of(check_indices(table, indices, "indices"))
+            self._stored = Stored(table.remove(places), labels)
         return self
 
     def pack(self, X: Any) -> NDArray[np.uint8]:
@@ -216,82 +247,66 @@ class StoredCodes(CallbackSupportMixin, BaseEstimator):
         return stored.table.packed[live], None if y is None else y[live]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the search into a file.
-
-        The file holds plain arrays behind a header in JSON, in the safetensors format;
-        there is no pickle in it. An earlier file stays as it is until the new one is
-        complete.
+        """Write the search into a file, as :func:`sklhash.save` does.
 
         Parameters
         ----------
         path : str or path-like
-            The file.
+            The file. An earlier one stays as it is until the new one is complete.
 
         Raises
         ------
         TypeError
             If the labels are neither numbers nor strings.
         """
-        check_is_fitted(self)
-        table, y = self._stored.table, self._stored.y
-        arrays, labels = labels_as_arrays(y)
-        about = {
-            "parameters": self.get_params(deep=False),
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": list(getattr(self, "feature_names_in_", ())),
-            "n_bytes": table.n_bytes,
-            "n_stored": table.n_stored,
-            "n_arrived": table.n_arrived,
-            "labels": labels,
-        }
-        header = json.dumps(about, default=_as_python_number)
-        write_arrays(path, {**arrays, **table.arrays()}, {"search": header})
+        from sklhash.persistence import save
+
+        save(self, path)
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], mmap_mode: Literal["r", "c"] | None = "r"
+        cls,
+        path: str | os.PathLike[str],
+        mmap_mode: Literal["r", "c"] | None = "r",
+        *,
+        verify: bool = True,
     ) -> Self:
-        """Open a search that was saved.
+        """Open a search that was saved, as :func:`sklhash.load` does.
 
         Parameters
         ----------
         path : str or path-like
-            A file of :meth:`save`.
+            A file of :meth:`save` or :func:`sklhash.save`.
 
         mmap_mode : {"r", "c"} or None, default="r"
-            "r" maps the file into memory: it is opened without being read, what
-            searches need of it is read once, and processes share it. "c" is the same
-            for a search, None reads it all. The file is never changed; codes that are
-            added or removed afterwards are so in memory only. Its header and the
-            lengths of its parts are checked, the codes themselves are not.
+            "r" maps the file into memory: what searches need of it is read once, and
+            processes share it. "c" is the same for a search, None reads it all. The
+            file is never changed; codes that are added or removed afterwards are so in
+            memory only.
+
+        verify : bool, default=True
+            Whether the file is read once to compare its checksum. Without that it opens
+            in milliseconds, whatever its size, and a changed byte goes unnoticed.
 
         Returns
         -------
         search : HammingNeighbors
-            The search, with its codes, labels and parameters.
+            The search, with its codes, labels and parameters; it searches on a CPU.
 
         Raises
         ------
         ValueError
-            If the file is not one of :meth:`save`, or is damaged.
+            If the file is not one of :meth:`save`, holds another estimator, or is
+            damaged.
         """
-        arrays, metadata = read_arrays(path, mmap_mode)
-        with naming_file(path):
-            about = json.loads(metadata["search"])
-            search = cls(**about["parameters"])
-            table = CodeTable.from_arrays(
-                about["n_bytes"], about["n_stored"], about["n_arrived"], arrays
+        from sklhash.persistence import load
+
+        search = load(path, mmap_mode=mmap_mode, verify=verify, trusted=[cls])
+        if not isinstance(search, cls):
+            raise ValueError(
+                f"{os.fspath(path)!r} holds a {type(search).__name__}, not a "
+                f"{cls.__name__}: sklhash.load opens it."
             )
-            labels = labels_from_arrays(arrays, about["labels"])
-            if labels is not None and labels.shape[0] != table.n_arrived:
-                raise ValueError(
-                    f"it has {labels.shape[0]} labels for {table.n_arrived} codes"
-                )
-            search._begin(Stored(table, [labels]))
-            search.n_features_in_ = about["n_features_in"]
-            if about["feature_names_in"]:
-                names = np.array(about["feature_names_in"], dtype=object)
-                search.feature_names_in_ = names
         return search
 
     def to_faiss(self) -> Any:
@@ -332,6 +347,36 @@ class StoredCodes(CallbackSupportMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_stored")
 
+    def _fitted_state(self) -> dict[str, Any]:
+        stored, state = self._stored, fitted_attributes(self)
+        table, y = stored.table, stored.y
+        del state["_stored"], state["algorithm_"]
+        return {
+            **state,
+            "n_bytes": table.n_bytes,
+            "n_stored": table.n_stored,
+            "n_arrived": table.n_arrived,
+            "codes": table.arrays(),
+            "y": y,
+        }
+
+    def _take_fitted_state(
+        self, state: dict[str, Any], *, device: str, others: bool
+    ) -> None:
+        check_state(state, _FITTED, of=type(self).__name__, others=others)
+        table = CodeTable.from_arrays(
+            *(state[name] for name in ("n_bytes", "n_stored", "n_arrived", "codes"))
+        )
+        n_features, y = state["n_features_in_"], state["y"]
+        if table.n_bytes not in (n_features, -(-n_features // 8)):
+            raise ValueError(f"{n_features} columns make no {table.n_bytes} bytes.")
+        if y is not None and y.shape[0] != table.n_arrived:
+            raise ValueError(f"it has {y.shape[0]} labels for {table.n_arrived} codes.")
+        self.device = device if device.startswith("cuda") else "cpu"
+        self._begin(Stored(table, [y]))
+        for name in state.keys() - (_FITTED.keys() - FEATURES.keys()):
+            setattr(self, name, state[name])
+
     def _check_parameters(self) -> None:
         if self.packed and self.threshold is not None:
             raise ValueError(
@@ -366,6 +411,7 @@ class StoredCodes(CallbackSupportMixin, BaseEstimator):
         )
 
     def _read(self, X: Any, *, reset: bool) -> NDArray[np.uint8]:
+        check_array_like(X, "X")
         real_valued = self.threshold is not None
         X = validate_data(
             self,
@@ -397,7 +443,7 @@ class StoredCodes(CallbackSupportMixin, BaseEstimator):
 
 def check_indices(table: CodeTable, indices: Any, name: str) -> NDArray[np.int64]:
     """Return indices of codes that are there, each once, or say what is wrong."""
-    rows = np.asarray(indices)
+    rows = as_array(indices, name)
     if rows.size == 0:
         rows = rows.astype(np.int64)
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
@@ -423,16 +469,11 @@ def check_indices(table: CodeTable, indices: Any, name: str) -> NDArray[np.int64
     return rows
 
 
-def _as_python_number(value: Any) -> Any:
-    """Turn a parameter such as ``np.float32(0.5)`` into what JSON can hold."""
-    return value.item()
-
-
 def _as_labels(X: Any, y: Any) -> NDArray[Any] | sparse.csr_array | None:
     """Return a copy of labels, one a row of `X`."""
     if y is None:
         return None
-    check_consistent_length(X, y)
+    check_same_length(X=X, y=y)
     if sparse.issparse(y):
         return sparse.csr_array(y, copy=True)
     y = np.array(y)

@@ -45,6 +45,9 @@ class Selection:
     n_codes : int
         Number of places that hold a code.
 
+    n_rows : int
+        Number of rows of the table, removed ones too.
+
     rows : ndarray of shape (n_codes,), dtype=int64, or None
         The row of each place; None if they are equal.
 
@@ -56,6 +59,7 @@ class Selection:
     allowed: Words
     n_allowed: int
     n_codes: int
+    n_rows: int
     rows: Rows | None
     places: Rows | None = None
 
@@ -85,9 +89,8 @@ class Selection:
         """Return the places from `start` on, a multiple of the padding."""
         allowed = self.allowed[start // 64 :]
         n_allowed = int(np.bitwise_count(allowed).sum())
-        return Selection(
-            self.planes[:, start:], allowed, n_allowed, self.n_codes - start, None
-        )
+        planes, n_codes = self.planes[:, start:], self.n_codes - start
+        return Selection(planes, allowed, n_allowed, n_codes, self.n_rows, None)
 
     def rows_of(self, places: Rows) -> Rows:
         """Return the rows at some places."""
@@ -122,7 +125,8 @@ class CodeTable:
         Numbers of codes: in memory, not removed, and that ever came.
 
     indexes : dict of int to MultiIndex
-        Indexes of the first codes, by the radius that they suit.
+        Indexes of the first codes, by the radius that they suit. All tables of the same
+        planes share them: an index may have more codes than a table, or fewer.
     """
 
     def __init__(self, packed: NDArray[np.uint8]) -> None:
@@ -167,11 +171,15 @@ class CodeTable:
         if table.rows is not None:
             expected.append((table.rows, np.int64, (n_stored,)))
         if (
-            any(a.dtype != dtype or a.shape != shape for a, dtype, shape in expected)
+            n_bytes < 1
+            or not 0 <= n_stored <= n_arrived
+            or any(a.dtype != dtype or a.shape != shape for a, dtype, shape in expected)
             or (table.rows is None and n_stored != n_arrived)
             or (table.allowed & ~_first_bits(n_stored, n_places)).any()
         ):
-            raise ValueError("its arrays do not fit together")
+            raise ValueError("the arrays of its codes do not fit together.")
+        if table.rows is not None and not _are_ascending(table.rows, n_arrived):
+            raise ValueError("the numbers of its rows are not in order.")
         return table
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -188,7 +196,7 @@ class CodeTable:
     def append(self, packed: NDArray[np.uint8]) -> CodeTable:
         """Return a table with more codes."""
         table = self._copy()
-        table.indexes, table._devices = self.indexes.copy(), {}
+        table._devices = {}
         n_stored = self.n_stored + len(packed)
         _check_number(n_stored)
         if n_stored > self.planes.shape[1] or self._n_written[0] != self.n_stored:
@@ -278,14 +286,19 @@ class CodeTable:
             allowed.view(np.uint8)[: len(bits)] = bits
         n_places = _round_up(self.n_stored)
         planes, allowed = self.planes[:, :n_places], allowed[: n_places // 64]
-        return Selection(planes, allowed, n_allowed, self.n_stored, self.rows)
+        return Selection(
+            planes, allowed, n_allowed, self.n_stored, self.n_arrived, self.rows
+        )
 
     def _gather(self, places: Rows) -> Selection:
         planes = _empty_planes(len(self.planes), len(places))
         np.take(self.planes, places, axis=1, out=planes[:, : len(places)])
         rows = places if self.rows is None else self.rows[places]
-        allowed = _first_bits(len(places), planes.shape[1])
-        return Selection(planes, allowed, len(places), len(places), rows, places)
+        n_codes = len(places)
+        allowed = _first_bits(n_codes, planes.shape[1])
+        return Selection(
+            planes, allowed, n_codes, n_codes, self.n_arrived, rows, places
+        )
 
     def _compact(self) -> CodeTable:
         table = self._copy()
@@ -307,6 +320,9 @@ class CodeTable:
             rows[stored] = self.rows[stored]
             self.rows = rows
         self.planes, self._n_written = planes, [self.n_stored]
+        # What lies behind may differ from the codes of an index that has more.
+        indexes = self.indexes.copy().items()
+        self.indexes = {r: i for r, i in indexes if i.n_codes <= self.n_stored}
 
     def _write(self, packed: NDArray[np.uint8]) -> None:
         """Add codes behind the last one; there has to be room."""
@@ -361,6 +377,16 @@ def _first_bits(n: int, n_bits: int) -> Words:
     if n & 63:
         words[n >> 6] = (np.uint64(1) << np.uint64(n & 63)) - np.uint64(1)
     return words
+
+
+def _are_ascending(rows: Rows, n_arrived: int) -> bool:
+    """Tell whether row numbers rise, from 0 to less than `n_arrived`, in blocks."""
+    highest = -1
+    for block in (rows[i : i + 2**20] for i in range(0, len(rows), 2**20)):
+        if block[0] <= highest or (block[1:] <= block[:-1]).any():
+            return False
+        highest = int(block[-1])
+    return highest < n_arrived
 
 
 def _positions(ascending: Rows, values: Rows) -> Rows:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -51,9 +53,12 @@ class FeatureAugmentation(ABC):
         """
 
 
-def _check_range(name: str, value: float, *, highest: float) -> None:
-    if not 0 <= value <= highest:
-        raise ValueError(f"{name} must be from 0 to {highest}, got {value!r}.")
+def _check_number(name: str, value: Any, *, highest: float = math.inf) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    if not 0 <= float(value) <= highest or math.isinf(value):
+        wanted = "finite, at least 0" if math.isinf(highest) else f"from 0 to {highest}"
+        raise ValueError(f"{name} must be {wanted}, got {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,19 @@ class GaussianNoise(FeatureAugmentation):
     std : float, default=2.0
         Standard deviation, where 1 is the root mean variance of the features; at
         least 0.
+
+    Raises
+    ------
+    TypeError
+        If `std` is no number.
+    ValueError
+        If it is negative, NaN or infinite.
     """
 
     std: float = 2.0
 
     def __post_init__(self) -> None:
-        _check_range("std", self.std, highest=float("inf"))
+        _check_number("std", self.std)
 
     def __call__(
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
@@ -90,12 +102,19 @@ class FeatureDropout(FeatureAugmentation):
     ----------
     rate : float, default=0.3
         Probability that a feature is replaced, from 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        If `rate` is no number.
+    ValueError
+        If it is not from 0 to 1.
     """
 
     rate: float = 0.3
 
     def __post_init__(self) -> None:
-        _check_range("rate", self.rate, highest=1)
+        _check_number("rate", self.rate, highest=1)
 
     def __call__(
         self, x: Tensor, standardize: Standardize, generator: torch.Generator
@@ -114,12 +133,19 @@ class FeatureMixup(FeatureAugmentation):
     share : float, default=0.5
         The most that a row takes over of another, from 0 to 1; how much it takes is
         drawn evenly below that.
+
+    Raises
+    ------
+    TypeError
+        If `share` is no number.
+    ValueError
+        If it is not from 0 to 1.
     """
 
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_range("share", self.share, highest=1)
+        _check_number("share", self.share, highest=1)
 
     def __call__(
         self, x: Tensor, standardize: Standardize, generator: torch.Generator

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -22,6 +21,7 @@ import torch
 
 from sklhash._files import PathLike, remove_left_overs, written_whole
 from sklhash._fitting import stacklevel_of_user
+from sklhash._validation import check_count, check_path
 
 try:
     import fcntl
@@ -69,12 +69,8 @@ class Checkpoint:
     every: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, (str, os.PathLike)):
-            raise TypeError(f"path must be a str or path-like, got {self.path!r}.")
-        if not isinstance(self.every, Integral) or isinstance(self.every, bool):
-            raise TypeError(f"every must be an integer, got {self.every!r}.")
-        if self.every < 1:
-            raise ValueError(f"every must be at least 1, got {self.every!r}.")
+        check_path(self.path, "path")
+        check_count(self.every, "every")
 
 
 class _Damaged(Exception):

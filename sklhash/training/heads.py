@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sklhash._validation import (
+    check_array_like,
+    check_boolean,
+    check_count,
+    is_whole_number,
+)
+
 __all__ = ["HashHead", "RowwiseLinear", "Standardize", "rowwise_linear"]
 
-NARROWEST_OUTPUT = 16
+WIDTH_MULTIPLE = 16
 
 
 def rowwise_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Apply a linear map such that a row's result does not depend on its place.
+    """Apply a linear map such that a row's result depends on that row alone.
 
-    Matrix products of few columns take another path through BLAS, where the last digits
-    change with the row's place in the block; zero columns keep them off it. With that,
-    and blocks of constant height, a row has the same code alone and in any batch.
+    Matrix products whose columns are no multiple of 16 take other paths through BLAS,
+    where the last digits change with the row's place in the block and, since threads
+    share out the columns, with their number; zero columns keep them off those. With
+    that, and blocks of constant height, a row has the same code alone and in any batch,
+    at any number of threads.
     """
-    missing = NARROWEST_OUTPUT - weight.shape[0]
-    if missing <= 0:
+    missing = -weight.shape[0] % WIDTH_MULTIPLE
+    if missing == 0:
         return F.linear(x, weight, bias)
     y = F.linear(x, F.pad(weight, (0, 0, 0, missing)))[:, : weight.shape[0]]
     return y if bias is None else y + bias
@@ -114,10 +122,11 @@ class HashHead(nn.Module):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        if not all(
-            isinstance(width, Integral) and not isinstance(width, bool) and width > 0
-            for width in hidden_layer_sizes
-        ):
+        check_count(n_features, "n_features")
+        check_count(n_bits, "n_bits")
+        check_array_like(hidden_layer_sizes, "hidden_layer_sizes")
+        check_boolean(batch_norm, "batch_norm")
+        if not all(is_whole_number(w) and w > 0 for w in hidden_layer_sizes):
             raise ValueError(
                 "hidden_layer_sizes must hold whole numbers of at least 1, got "
                 f"{hidden_layer_sizes!r}."

@@ -24,6 +24,7 @@ from sklhash.training.heads import HashHead, rowwise_linear
 from sklhash.training.losses import EpochLosses
 from sklhash.training.plan import TrainingPlan
 from sklhash.training.progress import EpochBar
+from sklhash.training.recipes import check_lr_factor
 
 __all__ = ["HashingNet"]
 
@@ -95,6 +96,14 @@ class HashingNet(NeuralNet):
         if self.verbose == 1:
             return [("epoch_timer", EpochTimer()), ("progress", EpochBar())]
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def _validate_params(self) -> None:
+        try:
+            super()._validate_params()
+        except ValueError as error:
+            raise ValueError(
+                f"net_params must be parameters of a skorch net: {error}"
+            ) from error
 
     def initialize_callbacks(self) -> HashingNet:
         """Begin with the callbacks of the net, and then those of the plan."""
@@ -282,6 +291,7 @@ class HashingNet(NeuralNet):
         epoch = len(self.history) - 1 - self.n_epochs_before
         if self.plan.lr_factor is not None:
             factor = self.plan.lr_factor(epoch, self.n_epochs_planned)
+            check_lr_factor(factor)
             for group in self.optimizer_.param_groups:
                 group["lr"] = factor * _initial_lr(group)
         self.criterion_.on_epoch_begin(epoch, self.n_epochs_planned)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["lr_factor", "optimizer_params", "resolve_device"]
+__all__ = ["check_lr_factor", "lr_factor", "optimizer_params", "resolve_device"]
 
 FUSED = {"optimizer__fused": True}  # one kernel for all parameters
 
@@ -50,6 +52,16 @@ def lr_factor(
     if isinstance(lr_schedule, str):
         return {"step": step_factor, "cosine": cosine_factor}[lr_schedule]
     return lr_schedule
+
+
+def check_lr_factor(factor: Any) -> None:
+    """Raise an error if what a schedule returned is no factor of a learning rate."""
+    if not isinstance(factor, Real):
+        raise TypeError(f"lr_schedule must return numbers, got {factor!r}.")
+    if not 0 <= float(factor) < math.inf:
+        raise ValueError(
+            f"lr_schedule must return finite numbers of at least 0, got {factor!r}."
+        )
 
 
 def optimizer_params(optimizer: Any, weight_decay: float) -> dict[str, Any]:

@@ -7,8 +7,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
+from sklearn.utils._param_validation import HasMethods
 
 from sklhash.codes import code_statistics
+from sklhash.metrics.options import checked_options
+from sklhash.metrics.plots.checks import check_axes
 from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import OTHER, RELEVANT, import_pyplot
 from sklhash.metrics.retrieval import codes_of
@@ -16,6 +19,7 @@ from sklhash.metrics.retrieval import codes_of
 __all__ = ["BitStatisticsDisplay"]
 
 _UNDEFINED = "0.6"  # grey
+_STATISTICS = "balance correlation dead_bits duplicate_bits unique_share".split()
 _N_NAMED = 8  # dead bits, or groups of duplicates, that there is room to name
 
 
@@ -72,11 +76,19 @@ class BitStatisticsDisplay:
     16
     """
 
+    @checked_options()
     def __init__(self, statistics: Bunch, *, name: str | None = None) -> None:
+        missing = [name for name in _STATISTICS if not hasattr(statistics, name)]
+        if missing:
+            raise ValueError(
+                "statistics must be what code_statistics returns, got one without "
+                f"{missing}."
+            )
         self.statistics = statistics
         self.name = name
 
     @classmethod
+    @checked_options()
     def from_estimator(
         cls, estimator: Any, X: Any, *, name: str | None = None, **kwargs: Any
     ) -> Self:
@@ -113,6 +125,7 @@ class BitStatisticsDisplay:
         )
 
     @classmethod
+    @checked_options()
     def from_predictions(
         cls,
         codes: ArrayLike,
@@ -155,6 +168,9 @@ class BitStatisticsDisplay:
         statistics = code_statistics(codes, packed, n_bits=n_bits)
         return cls(statistics, name=name).plot(**kwargs)
 
+    @checked_options(
+        ax=["array-like", HasMethods("get_figure"), None], im_kw=[dict, None]
+    )
     def plot(
         self,
         ax: Any = None,
@@ -272,10 +288,7 @@ def _two_axes(ax: Any) -> Any:
         pyplot = import_pyplot("BitStatisticsDisplay")
         return pyplot.subplots(1, 2, figsize=(10, 4.6), layout="constrained")[1]
     axes = np.ravel(ax)
-    if len(axes) != 2:
-        raise ValueError(
-            f"ax must be two axes, of the balance and the correlation, got {len(axes)}."
-        )
+    check_axes(axes, 2, "of the balance and the correlation")
     return axes
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.utils import check_consistent_length
 
+from sklhash._validation import Interval, check_same_length
 from sklhash.codes import check_codes
+from sklhash.metrics.options import checked_options
+from sklhash.metrics.plots.checks import check_curve, check_shape
 from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.nearest import nearest_codes
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot, series_style
@@ -20,6 +23,7 @@ __all__ = ["CodeEmbeddingDisplay"]
 
 _MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", "p", ">")
 _LEGEND_ROWS = 18
+_PERPLEXITY = [Interval(Real, 0, None, closed="neither")]
 
 
 class CodeEmbeddingDisplay:
@@ -82,14 +86,21 @@ class CodeEmbeddingDisplay:
     (150, 2)
     """
 
+    @checked_options(embedding=[np.ndarray])
     def __init__(
         self, embedding: NDArray[Any], y: Any = None, *, name: str | None = None
     ) -> None:
+        check_shape(embedding, "embedding", (len(embedding), 2))
+        check_curve(embedding=embedding[:, 0])
+        if y is not None:
+            check_same_length(embedding=embedding, y=y)
+            _classes(y)
         self.embedding = embedding
         self.y = y
         self.name = name
 
     @classmethod
+    @checked_options(perplexity=_PERPLEXITY)
     def from_estimator(
         cls,
         estimator: Any,
@@ -158,6 +169,7 @@ class CodeEmbeddingDisplay:
         )
 
     @classmethod
+    @checked_options(perplexity=_PERPLEXITY)
     def from_predictions(
         cls,
         codes: ArrayLike,
@@ -215,11 +227,11 @@ class CodeEmbeddingDisplay:
 
         packed_codes = check_codes(codes, packed=packed)
         if y is not None:
-            check_consistent_length(packed_codes, y)
+            check_same_length(codes=packed_codes, y=y)
             _classes(y)
-        if not 0 < perplexity < len(packed_codes):
+        if perplexity >= len(packed_codes):
             raise ValueError(
-                "perplexity must be positive and less than the number of codes, "
+                "perplexity must be less than the number of codes, "
                 f"{len(packed_codes)}, got {perplexity}."
             )
         n_neighbors = min(len(packed_codes) - 1, int(3 * perplexity + 1))
@@ -232,6 +244,7 @@ class CodeEmbeddingDisplay:
         embedding = tsne.fit_transform(_graph(packed_codes, n_neighbors))
         return cls(embedding, y, name=name).plot(ax, **kwargs)
 
+    @checked_options()
     def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw.
 

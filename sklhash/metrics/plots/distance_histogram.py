@@ -7,6 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sklhash.metrics.options import LABELS, checked_options
+from sklhash.metrics.plots.checks import check_curve
 from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import (
     OTHER,
@@ -81,9 +83,11 @@ class DistanceHistogramDisplay:
     0.5
     """
 
+    @checked_options()
     def __init__(
         self, relevant: ArrayLike, other: ArrayLike, *, name: str | None = None
     ) -> None:
+        check_curve(relevant=relevant, other=other)
         self.relevant = relevant
         self.other = other
         self.name = name
@@ -94,6 +98,7 @@ class DistanceHistogramDisplay:
         return float(np.minimum(_shares(self.relevant), _shares(self.other)).sum())
 
     @classmethod
+    @checked_options(y=LABELS)
     def from_estimator(
         cls,
         estimator: Any,
@@ -156,6 +161,7 @@ class DistanceHistogramDisplay:
         )
 
     @classmethod
+    @checked_options()
     def from_predictions(
         cls,
         query_codes: ArrayLike,
@@ -232,6 +238,7 @@ class DistanceHistogramDisplay:
         _check_kinds(relevant.sum(), totals.sum())
         return cls(relevant, totals - relevant, name=name).plot(ax, **kwargs)
 
+    @checked_options()
     def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the histograms.
 

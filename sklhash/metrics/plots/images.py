@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from sklhash._validation import check_array_like, is_whole_number
+
 __all__ = ["check_one_each", "take_images"]
 
 
@@ -15,6 +17,7 @@ def check_one_each(images: Any, n_rows: int, name: str) -> None:
     """Refuse images of another number than the rows that they show."""
     if sparse.issparse(images):
         raise ValueError(f"{name} must be a dense array, got a sparse one.")
+    check_array_like(images, name)
     if len(images) != n_rows:
         raise ValueError(
             f"{name} must be {n_rows}, one for each row, got {len(images)}."
@@ -73,6 +76,13 @@ def take_images(
 def _in_shape(
     images: NDArray[Any], image_shape: tuple[int, ...], name: str
 ) -> NDArray[Any]:
+    if len(image_shape) not in (2, 3) or not all(
+        is_whole_number(size) and size > 0 for size in image_shape
+    ):
+        raise ValueError(
+            "image_shape must be (height, width) or (height, width, 3), got "
+            f"{image_shape}."
+        )
     flat = images.reshape(len(images), -1)
     if flat.shape[1] != np.prod(image_shape):
         raise ValueError(

@@ -7,6 +7,8 @@ from typing import Any, Literal, Self
 from numpy.typing import ArrayLike
 
 from sklhash.metrics.curves import precision_recall_curve
+from sklhash.metrics.options import LABELS, checked_options
+from sklhash.metrics.plots.checks import check_curve
 from sklhash.metrics.plots.lines import draw_line
 from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot
@@ -63,14 +65,17 @@ class PrecisionAtKDisplay:
     array([1.  , 0.75, 0.67, 0.5 ])
     """
 
+    @checked_options(k=["array-like"])
     def __init__(
         self, k: ArrayLike, precision: ArrayLike, *, name: str | None = None
     ) -> None:
+        check_curve(k=k, precision=precision)
         self.k = k
         self.precision = precision
         self.name = name
 
     @classmethod
+    @checked_options(y=LABELS)
     def from_estimator(
         cls,
         estimator: Any,
@@ -146,6 +151,7 @@ class PrecisionAtKDisplay:
         )
 
     @classmethod
+    @checked_options()
     def from_predictions(
         cls,
         query_codes: ArrayLike,
@@ -233,6 +239,7 @@ class PrecisionAtKDisplay:
         )
         return cls(ranks, precision, name=name).plot(ax, log=log, **kwargs)
 
+    @checked_options()
     def plot(
         self,
         ax: Any = None,

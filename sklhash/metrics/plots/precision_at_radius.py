@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklhash.metrics.options import LABELS, checked_options
+from sklhash.metrics.plots.checks import check_curve
 from sklhash.metrics.plots.lines import draw_line
 from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot
@@ -83,6 +85,7 @@ class PrecisionAtRadiusDisplay:
     array([0. , 0.5])
     """
 
+    @checked_options(n_bits=["array-like"])
     def __init__(
         self,
         n_bits: ArrayLike,
@@ -92,6 +95,7 @@ class PrecisionAtRadiusDisplay:
         radius: int = 2,
         name: str | None = None,
     ) -> None:
+        check_curve(n_bits=n_bits, precision=precision, empty_share=empty_share)
         self.n_bits = n_bits
         self.precision = precision
         self.empty_share = empty_share
@@ -99,6 +103,7 @@ class PrecisionAtRadiusDisplay:
         self.name = name
 
     @classmethod
+    @checked_options(y=LABELS)
     def from_estimator(
         cls,
         estimator: Any,
@@ -182,6 +187,7 @@ class PrecisionAtRadiusDisplay:
         return display.plot(ax, **kwargs)
 
     @classmethod
+    @checked_options(n_bits=[list, tuple, None])
     def from_predictions(
         cls,
         query_codes: Sequence[ArrayLike],
@@ -285,6 +291,7 @@ class PrecisionAtRadiusDisplay:
         display = cls(np.array(widths), *np.transpose(scores), radius=radius, name=name)
         return display.plot(ax, **kwargs)
 
+    @checked_options()
     def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the precision, and the share of empty balls in the same colour.
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Literal, Self
 
 from numpy.typing import ArrayLike
+from sklearn.utils._param_validation import StrOptions
 
+from sklhash._validation import Interval
 from sklhash.metrics.curves import precision_recall_curve
+from sklhash.metrics.options import LABELS, checked_options
+from sklhash.metrics.plots.checks import check_curve
 from sklhash.metrics.plots.lines import draw_line
 from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import figure_and_axes, import_pyplot
@@ -20,6 +25,9 @@ _RECALL = {
     "radius": "Recall within Hamming radius 0, 1, 2, … (bits)",
     "rank": "Recall among the first 1, 2, 3, … items",
 }
+_BY = [StrOptions({"radius", "rank"})]
+_EMPTY = [StrOptions({"zero", "skip"})]
+_SCORE = [Interval(Real, 0, 1, closed="both"), "nan", None]
 _MARKS: dict[str, dict[str, Any]] = {
     "radius": {"markersize": 4},
     "rank": {"markevery": 0.1},  # there are as many ranks as database items
@@ -89,6 +97,7 @@ class HammingPrecisionRecallDisplay:
     'three bits (mAP = 0.92)'
     """
 
+    @checked_options(by=_BY, mean_average_precision=_SCORE)
     def __init__(
         self,
         precision: ArrayLike,
@@ -100,6 +109,7 @@ class HammingPrecisionRecallDisplay:
         mean_average_precision: float | None = None,
         name: str | None = None,
     ) -> None:
+        check_curve(precision=precision, recall=recall, points=points)
         self.precision = precision
         self.recall = recall
         self.points = points
@@ -109,6 +119,7 @@ class HammingPrecisionRecallDisplay:
         self.name = name
 
     @classmethod
+    @checked_options(y=LABELS, by=_BY, empty=_EMPTY)
     def from_estimator(
         cls,
         estimator: Any,
@@ -184,6 +195,7 @@ class HammingPrecisionRecallDisplay:
         )
 
     @classmethod
+    @checked_options(by=_BY, empty=_EMPTY)
     def from_predictions(
         cls,
         query_codes: ArrayLike,
@@ -293,6 +305,7 @@ class HammingPrecisionRecallDisplay:
         )
         return display.plot(ax, **kwargs)
 
+    @checked_options()
     def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the curve.
 

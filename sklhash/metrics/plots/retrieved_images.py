@@ -8,10 +8,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from sklhash._arrays import as_array
+from sklhash._validation import Interval, check_array_like, check_same_length
 from sklhash.codes import check_code_pair
+from sklhash.metrics.options import LABELS, checked_options
+from sklhash.metrics.plots.checks import check_shape
 from sklhash.metrics.plots.image_grid import LINE, ImageGrid, frame_style, sign_of
 from sklhash.metrics.plots.images import check_one_each, take_images
 from sklhash.metrics.plots.naming import name_of
@@ -22,6 +26,11 @@ from sklhash.metrics.retrieval import retrieval_of, take_apart
 from sklhash.targets import relevance_labels
 
 __all__ = ["RetrievedImagesDisplay"]
+
+_OPTIONS: dict[str, list[Any]] = {
+    "k": [Interval(Integral, 1, None, closed="left")],
+    "image_shape": [tuple, list, None],
+}
 
 
 class RetrievedImagesDisplay:
@@ -103,6 +112,15 @@ class RetrievedImagesDisplay:
     (4, 6)
     """
 
+    @checked_options(
+        query_images=[np.ndarray],
+        hit_images=[np.ndarray],
+        distances=[np.ndarray],
+        relevant=[np.ndarray, None],
+        tied_beyond=[np.ndarray, None],
+        query_labels=["array-like", None],
+        metric=[str],
+    )
     def __init__(
         self,
         query_images: NDArray[Any],
@@ -115,6 +133,17 @@ class RetrievedImagesDisplay:
         metric: str = "hamming",
         name: str | None = None,
     ) -> None:
+        n_queries, *image = query_images.shape or [0]
+        hits = n_queries, distances.size // max(1, n_queries)
+        check_shape(distances, "distances", hits)
+        check_shape(query_images, "query_images", (n_queries, *image[:2], *image[2:3]))
+        check_shape(hit_images, "hit_images", (*hits, *image))
+        if relevant is not None:
+            check_shape(relevant, "relevant", hits)
+        if tied_beyond is not None:
+            check_shape(tied_beyond, "tied_beyond", hits[:1])
+        if query_labels is not None:
+            check_same_length(query_images=query_images, query_labels=query_labels)
         self.query_images = query_images
         self.hit_images = hit_images
         self.distances = distances
@@ -125,6 +154,7 @@ class RetrievedImagesDisplay:
         self.name = name
 
     @classmethod
+    @checked_options(y=[*LABELS, None], **_OPTIONS)
     def from_estimator(
         cls,
         estimator: Any,
@@ -200,11 +230,15 @@ class RetrievedImagesDisplay:
             If the estimator is neither a hasher nor a search among codes.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
+        check_array_like(X, "X")
         images = X if images is None else images
+        check_one_each(images, _num_samples(X), "images")
         name = name_of(estimator) if name is None else name
         steps, last = take_apart(estimator)
         if hasattr(last, "kneighbors") and hasattr(last, "pack"):
             _check_search(last, y, database, database_images, k)
+            if y is not None:
+                check_same_length(X=X, y=y)
             shown = _shown_queries(X, y, images, queries, image_shape)
             rows = shown.X
             for step in steps:
@@ -241,6 +275,7 @@ class RetrievedImagesDisplay:
         )
 
     @classmethod
+    @checked_options(**_OPTIONS)
     def from_predictions(
         cls,
         query_codes: ArrayLike,
@@ -337,10 +372,11 @@ class RetrievedImagesDisplay:
                 "query_y and database_y must be given both or not at all, got one."
             )
         check_one_each(database_images, len(database_codes), "database_images")
+        if query_y is not None:
+            check_same_length(query_codes=query_codes, query_y=query_y)
+            check_same_length(database_codes=database_codes, database_y=database_y)
         shown = _shown_queries(query_codes, query_y, images, queries, image_shape)
         own = None if own is None else own[shown.rows]
-        if query_y is not None:
-            check_consistent_length(database_codes, database_y)
         found = nearest_codes(shown.X, database_codes, min(k + 1, n_found), own)
         return cls._of_hits(
             shown,
@@ -352,6 +388,7 @@ class RetrievedImagesDisplay:
             name=name,
         ).plot(ax, **kwargs)
 
+    @checked_options()
     def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw.
 
@@ -504,10 +541,8 @@ def _shown_queries(
     X: Any, y: Any, images: Any, rows: Any, image_shape: tuple[int, ...] | None
 ) -> _Queries:
     n_queries = _num_samples(X)
-    if y is not None:
-        check_consistent_length(X, y)
     check_one_each(images, n_queries, "images")
-    rows = np.arange(n_queries) if rows is None else np.asarray(rows)
+    rows = np.arange(n_queries) if rows is None else as_array(rows, "queries")
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) == 0:
         raise ValueError(
             "queries must be a vector of indices, at least one, got an array of shape "
@@ -550,10 +585,10 @@ def _check_search(
 
 
 def _check_k(k: int, n_found: int) -> None:
-    if not isinstance(k, Integral) or not 1 <= k <= n_found:
+    if not 1 <= k <= n_found:
         raise ValueError(
             f"k must be an integer from 1 to {n_found}, the number of codes to find, "
-            f"got {k!r}."
+            f"got {k}."
         )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
+from sklhash.metrics.options import checked_options
+from sklhash.metrics.plots.checks import check_axes
 from sklhash.metrics.plots.naming import name_of
 from sklhash.metrics.plots.style import import_pyplot, series_style
 from sklhash.metrics.retrieval import parts_of
@@ -68,13 +71,16 @@ class TrainingCurveDisplay:
     ...     constant.fit(X, y), ax=display.axes_, name="constant beta")
     """
 
+    @checked_options(history=["array-like"])
     def __init__(
         self, history: Sequence[dict[str, Any]], *, name: str | None = None
     ) -> None:
+        _check_history(history)
         self.history = history
         self.name = name
 
     @classmethod
+    @checked_options()
     def from_estimator(
         cls, estimator: Any, *, name: str | None = None, **kwargs: Any
     ) -> Self:
@@ -108,13 +114,14 @@ class TrainingCurveDisplay:
         trained = [part for part in parts_of(estimator) if hasattr(part, "history_")]
         if not trained:
             raise TypeError(
-                "Deep hashers, such as HashNet, have a history_ of their training; "
-                f"there is none in this {type(estimator).__name__}."
+                "estimator must be a deep hasher, such as HashNet, with a history_ of "
+                f"its training; there is none in this {type(estimator).__name__}."
             )
         name = name_of(trained[-1]) if name is None else name
         return cls.from_history(trained[-1].history_, name=name, **kwargs)
 
     @classmethod
+    @checked_options(history=[list, tuple])
     def from_history(
         cls,
         history: Sequence[dict[str, Any]],
@@ -145,16 +152,12 @@ class TrainingCurveDisplay:
             If the history is empty, or an epoch of it has no number.
         """
         import_pyplot(f"{cls.__name__}.from_history")
-        if len(history) == 0:
-            raise ValueError("history must have at least one epoch, got none.")
-        for place, row in enumerate(history):
-            if "epoch" not in row:
-                raise ValueError(
-                    'Each row of history must have its number as "epoch", got '
-                    f"{sorted(row)} in row {place}."
-                )
         return cls(history, name=name).plot(**kwargs)
 
+    @checked_options(
+        ax=["array-like", HasMethods("get_figure"), None],
+        quantities=[list, tuple, None],
+    )
     def plot(
         self,
         ax: Any = None,
@@ -192,8 +195,9 @@ class TrainingCurveDisplay:
         ValueError
             If a quantity is not in the history, or `ax` is another number of axes.
         """
-        self.quantities_ = self._check_quantities(quantities)
-        self.axes_ = _axes_for(self.quantities_, ax)
+        quantities = self._check_quantities(quantities)
+        self.axes_ = _axes_for(quantities, ax)
+        self.quantities_ = quantities
         self.figure_ = self.axes_[0].figure
         name = self.name if name is None else name
         self.lines_ = [
@@ -243,6 +247,18 @@ class TrainingCurveDisplay:
         return line
 
 
+def _check_history(history: Sequence[dict[str, Any]]) -> None:
+    if len(history) == 0:
+        raise ValueError("history must have at least one epoch, got none.")
+    for place, row in enumerate(history):
+        names = sorted(row) if isinstance(row, Mapping) else row
+        if not isinstance(row, Mapping) or not _is_number(row.get("epoch")):
+            raise ValueError(
+                'Each row of history must be a dict with its number as "epoch", got '
+                f"{names!r} in row {place}."
+            )
+
+
 def _axes_for(quantities: list[str], ax: Any) -> NDArray[Any]:
     n_axes = len(quantities)
     if ax is None:
@@ -256,11 +272,8 @@ def _axes_for(quantities: list[str], ax: Any) -> NDArray[Any]:
         )
         return axes[:, 0]
     axes = np.ravel(ax)
-    if len(axes) != n_axes:
-        raise ValueError(
-            f"ax must be {n_axes} axes, one for each of {quantities}, got {len(axes)}; "
-            "quantities=... chooses."
-        )
+    chosen = f"one for each of {quantities}, which quantities=... chooses"
+    check_axes(axes, n_axes, chosen)
     return axes
 
 

@@ -1,0 +1,224 @@
+"""Kinds of torch: tensors, devices, and modules as trees of plain attributes.
+
+A module is put together again without its constructor: its class, its attributes, its
+tensors and its children. So any module can be saved whose attributes are values.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from sklhash.persistence.classes import name_of
+from sklhash.persistence.values import Decoder, Encoder, Kind
+
+__all__ = ["TORCH_KINDS"]
+
+_INTERNAL = vars(nn.Module()).keys() - {"training"}
+_HOOKS = [name for name in _INTERNAL if name.endswith("_hooks")]
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_SIMPLE = (bool, int, float, str, Tensor, type(None))
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _encode_tensor(value: Tensor, encoder: Encoder, name: str) -> Any:
+    if is_lazy(value) or value.layout != torch.strided or value.is_meta:
+        raise TypeError(f"{name} must be a dense tensor to be saved, got {value!r}.")
+    here = value.detach().cpu()
+    if here.dtype in _NOT_IN_NUMPY:
+        here = here.view(_INTEGERS[here.dtype.itemsize])
+    dtype = str(value.dtype).removeprefix("torch.")
+    return {"dtype": dtype, "values": encoder.put(here.numpy(), name)}
+
+
+def _decode_tensor(parts: Any, decoder: Decoder) -> Tensor:
+    values = torch.tensor(decoder.take(parts["values"]))
+    dtype = _decode_dtype(parts["dtype"], decoder)
+    if dtype in _NOT_IN_NUMPY:
+        values = values.view(dtype)
+    if values.dtype != dtype:
+        raise ValueError(f"it has a tensor of {dtype} made of {values.dtype}.")
+    return values.to(decoder.device)
+
+
+_NOT_IN_NUMPY = {
+    dtype
+    for name, dtype in vars(torch).items()
+    if name == "bfloat16" or (name.startswith("float8") and dtype.itemsize == 1)
+}
+
+
+def _encode_by_name(value: Any, encoder: Encoder, name: str) -> Any:
+    return str(value).removeprefix("torch.")
+
+
+def _decode_device(parts: Any, decoder: Decoder) -> torch.device:
+    return torch.device(parts)
+
+
+def _decode_dtype(parts: Any, decoder: Decoder) -> torch.dtype:
+    dtype = getattr(torch, parts, None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"it has a tensor of dtype {parts!r}.")
+    return dtype
+
+
+def _encode_size(value: torch.Size, encoder: Encoder, name: str) -> Any:
+    return list(value)
+
+
+def _decode_size(parts: Any, decoder: Decoder) -> torch.Size:
+    return torch.Size(parts)
+
+
+def _encode_module(root: nn.Module, encoder: Encoder, name: str) -> Any:
+    tensors = _Tensors(encoder)
+    places = {module: place for place, module in enumerate(root.modules())}
+    nodes = [
+        _node(module, places, tensors, encoder, f"{name}.{path}" if path else name)
+        for path, module in root.named_modules()
+    ]
+    return {"modules": nodes, "tensors": tensors.entries}
+
+
+class _Tensors:
+    """The tensors of a module, each once, however many places it is in."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._encoder = encoder
+        self._numbers: dict[int, int] = {}
+
+    def number(self, tensor: Tensor | None, name: str) -> int | None:
+        if tensor is None:
+            return None
+        if id(tensor) not in self._numbers:
+            self._numbers[id(tensor)] = len(self.entries)
+            self.entries.append(
+                {
+                    "value": self._encoder.encode(tensor, name),
+                    "is_parameter": isinstance(tensor, nn.Parameter),
+                    "requires_grad": tensor.requires_grad,
+                }
+            )
+        return self._numbers[id(tensor)]
+
+
+def _node(
+    module: nn.Module,
+    places: dict[nn.Module, int],
+    tensors: _Tensors,
+    encoder: Encoder,
+    name: str,
+) -> dict[str, Any]:
+    if any(getattr(module, hooks) for hooks in _HOOKS):
+        raise TypeError(f"{name} must be a module without hooks to be saved.")
+    attributes = {k: v for k, v in vars(module).items() if k not in _INTERNAL}
+    node: dict[str, Any] = {"class": name_of(type(module), name)}
+    if _keeps_own_state(type(module)):
+        attributes = {k: v for k, v in attributes.items() if isinstance(v, _SIMPLE)}
+        node["own_state"] = encoder.encode(module.get_extra_state(), f"{name}.state")
+    return node | {
+        "attributes": {
+            key: encoder.encode(value, f"{name}.{key}")
+            for key, value in attributes.items()
+        },
+        "parameters": {
+            key: tensors.number(value, f"{name}.{key}")
+            for key, value in module._parameters.items()
+        },
+        "buffers": {
+            key: tensors.number(value, f"{name}.{key}")
+            for key, value in module._buffers.items()
+        },
+        "not_in_state_dict": sorted(module._non_persistent_buffers_set),
+        "children": {
+            key: None if child is None else places[child]
+            for key, child in module._modules.items()
+        },
+    }
+
+
+def _keeps_own_state(kind: type[nn.Module]) -> bool:
+    return kind.get_extra_state is not nn.Module.get_extra_state
+
+
+def _decode_module(parts: Any, decoder: Decoder) -> nn.Module:
+    nodes = parts["modules"]
+    tensors = [_decode_entry(entry, decoder) for entry in parts["tensors"]]
+    modules = [_empty(node["class"], decoder) for node in nodes]
+    for module, node in zip(modules, nodes, strict=True):
+        _fill(module, node, modules, tensors, decoder)
+    return modules[0]
+
+
+def _decode_entry(entry: dict[str, Any], decoder: Decoder) -> Tensor:
+    tensor = decoder.decode(entry["value"])
+    if entry["is_parameter"]:
+        return nn.Parameter(tensor, entry["requires_grad"])
+    return tensor
+
+
+def _empty(name: Any, decoder: Decoder) -> nn.Module:
+    kind = decoder.classes.find(name, wanted=nn.Module)
+    module = kind.__new__(kind)
+    nn.Module.__init__(module)
+    return module
+
+
+def _fill(
+    module: nn.Module,
+    node: dict[str, Any],
+    modules: list[nn.Module],
+    tensors: list[Tensor],
+    decoder: Decoder,
+) -> None:
+    for part in ("attributes", "parameters", "buffers", "children"):
+        for name in node[part]:
+            _refuse_name_of_class(type(module), name)
+    for name, value in node["attributes"].items():
+        vars(module)[name] = decoder.decode(value)
+    for name, number in node["parameters"].items():
+        module.register_parameter(name, _at(number, tensors))
+    for name, number in node["buffers"].items():
+        persistent = name not in node["not_in_state_dict"]
+        module.register_buffer(name, _at(number, tensors), persistent)
+    for name, number in node["children"].items():
+        module.add_module(name, _at(number, modules))
+    if _keeps_own_state(type(module)):
+        module.set_extra_state(decoder.decode(node["own_state"]))
+
+
+def _refuse_name_of_class(kind: type, name: str) -> None:
+    """Refuse attributes that would stand in front of what the class defines."""
+    defined = inspect.getattr_static(kind, name, None)
+    if name in _INTERNAL or callable(defined) or hasattr(defined, "__get__"):
+        raise ValueError(f"it would replace {name!r} of {kind.__name__}.")
+
+
+def _at(number: Any, items: list[Any]) -> Any:
+    if number is None:
+        return None
+    if type(number) is not int or not 0 <= number < len(items):
+        raise ValueError(f"it names part {number!r} of {len(items)} of a module.")
+    return items[number]
+
+
+def _is_a(kind: type) -> Any:
+    return lambda value: isinstance(value, kind)
+
+
+TORCH_KINDS = [
+    Kind("tensor", _is_tensor, _encode_tensor, _decode_tensor),
+    Kind("device", _is_a(torch.device), _encode_by_name, _decode_device),
+    Kind("dtype", _is_a(torch.dtype), _encode_by_name, _decode_dtype),
+    Kind("size", _is_a(torch.Size), _encode_size, _decode_size),
+    Kind("module", _is_a(nn.Module), _encode_module, _decode_module),
+]

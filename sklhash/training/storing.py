@@ -1,0 +1,86 @@
+"""A trained net as plain values, tensors and modules, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from skorch.history import History
+from torch import Tensor
+
+from sklhash.training.net import HashingNet
+from sklhash.training.plan import TrainingPlan
+
+__all__ = ["net_of", "stored_net"]
+
+SETTINGS = ("batch_size", "lr", "max_epochs", "optimizer", "verbose")
+COUNTS = ("n_epochs_before", "n_epochs_planned", "n_rows_seen", "is_finished", "stops")
+PLANNED = ("augment_generator", "augmentation", "split_seed", "precision", "compiled")
+
+
+def stored_net(net: HashingNet) -> dict[str, Any]:
+    """Return all that a trained net encodes by, and goes on from.
+
+    Its callbacks are left out, and in the history what is recorded of each batch.
+    """
+    given = [name for name in net._params_to_validate if _is_of_optimizer(name)]
+    return {
+        "module": net.module_,
+        "criterion": net.criterion_,
+        "optimizer": net.optimizer_.state_dict(),
+        "history": [{**row, "batches": []} for row in net.history],
+        "settings": {name: getattr(net, name) for name in (*SETTINGS, *sorted(given))},
+        "counts": {name: getattr(net, name) for name in COUNTS},
+        "plan": {name: getattr(net.plan, name) for name in PLANNED},
+        "generator": net.plan.generator.get_state(),
+    }
+
+
+def net_of(stored: dict[str, Any], device: str) -> HashingNet:
+    """Return the net that was stored, on a device.
+
+    Raises
+    ------
+    ValueError
+        If its parts do not fit together.
+    """
+    generator = torch.Generator()
+    generator.set_state(stored["generator"].cpu())
+    settings = stored["settings"]
+    unknown = [
+        name for name in settings if name not in SETTINGS and not _is_of_optimizer(name)
+    ]
+    if unknown:
+        raise ValueError(f"a net has no settings {unknown}.")
+    net = HashingNet(
+        stored["module"],
+        stored["criterion"],
+        plan=TrainingPlan(generator, **{n: stored["plan"][n] for n in PLANNED}),
+        device=device,
+        **settings,
+    )
+    net.initialize()
+    net.optimizer_.load_state_dict(stored["optimizer"])
+    _check_optimizer(net.optimizer_)
+    net.history_ = History(stored["history"])
+    for name in COUNTS:
+        setattr(net, name, stored["counts"][name])
+    net.module_.eval()
+    return net
+
+
+def _is_of_optimizer(name: str) -> bool:
+    return name.startswith("optimizer__")
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse a state of weights of another shape, which torch takes as it is."""
+    for group in optimizer.param_groups:
+        for weights in group["params"]:
+            for name, value in optimizer.state.get(weights, {}).items():
+                fits = not isinstance(value, Tensor) or value.ndim == 0
+                if not fits and value.shape != weights.shape:
+                    raise ValueError(
+                        f"the optimizer's {name!r} has the shape {tuple(value.shape)}, "
+                        f"of weights of shape {tuple(weights.shape)}."
+                    )
