@@ -61,6 +61,16 @@ def test_the_guide_to_training_runs():
     assert names["best"]["validation_map"] > 0.95
 
 
+def test_the_guide_to_saving_runs():
+    guide = (README.parent / "docs" / "user_guide" / "saving.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    names = {"__name__": "guide"}
+    exec("\n".join(code), names)
+    assert names["model"]["format"] == 1
+    assert names["arrays"]["Pipeline.steps.1.1.net.module.hash.weight"].shape[0] == 32
+    assert names["mapped"].n_live_ == 1797
+
+
 def test_the_guide_to_scores_runs():
     guide = (README.parent / "docs" / "user_guide" / "metrics.md").read_text()
     code = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)

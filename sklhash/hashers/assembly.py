@@ -237,6 +237,9 @@ def _seen_by_head(
 
 def _check_net_params(net_params: dict[str, Any], named: dict[str, Any]) -> None:
     """Refuse what would undo a setting of the hasher or the parts it is made of."""
+    nameless = [name for name in net_params if not isinstance(name, str)]
+    if nameless:
+        raise TypeError(f"net_params must have keys that are str, got {nameless}.")
     parts = {"module", "criterion", "dataset", "iterator_train", "train_split"}
     own = {"optimizer__lr", "warm_start", "compile", "device", "plan", "accelerator"}
     settled = {*named, *own} - {"optimizer__momentum", "optimizer__fused"}

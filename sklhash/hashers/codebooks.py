@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import hadamard
 
+from sklhash._arrays import as_array
 from sklhash.codes import as_words, pack_codes
 
 __all__ = ["make_codebook"]
@@ -55,7 +56,7 @@ def make_codebook(
 
 def check_codebook(codebook: Any, n_classes: int, n_bits: int) -> Codebook:
     """Return a codebook given by the user, or say what is wrong with it."""
-    codebook = np.asarray(codebook)
+    codebook = as_array(codebook, "codebook")
     if codebook.shape != (n_classes, n_bits):
         raise ValueError(
             f"codebook must have shape (n_classes, n_bits) = {(n_classes, n_bits)}, "

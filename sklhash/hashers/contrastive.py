@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_consistent_length
 from torch import Tensor
 
+from sklhash._validation import check_same_length
 from sklhash.hashers.deep import DeepHasher, labels_apart
 from sklhash.hashers.supervision import refuse_missing_y
 from sklhash.targets import Targets, encode_targets
@@ -118,7 +118,7 @@ class ContrastiveHasher(DeepHasher):
             )
         targets = Targets(np.arange(0), sparse.csr_array((n_rows, 0), dtype=np.float32))
         if scores:
-            check_consistent_length(X, y)
+            check_same_length(X=X, y=y)
             targets = encode_targets(y)
         return self._rows_of(X, targets, np.arange(n_rows))
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize, sparse
-from sklearn.utils._param_validation import Interval
 
+from sklhash._validation import Interval
 from sklhash.hashers.anchors import AnchorHasher
 from sklhash.targets import Targets
 

@@ -7,9 +7,10 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 
+from sklhash._validation import Interval
 from sklhash.hashers.deep import DeepHasher
 from sklhash.hashers.triplets import DrawingLoss, draw_between, neighbours
 from sklhash.targets import Targets

@@ -7,10 +7,11 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 from torch.nn import functional as F
 
+from sklhash._validation import Interval
 from sklhash.hashers.contrastive import ContrastiveHasher
 from sklhash.hashers.loss import HashLoss
 from sklhash.targets import Targets

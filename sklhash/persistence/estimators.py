@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
+from sklearn.utils.validation import _is_fitted
 
 from sklhash._state import (
     FEATURES,
@@ -84,7 +85,7 @@ def _encode_estimator(
         )
     parameters = estimator.get_params(deep=False)
     if isinstance(estimator, Storable):
-        fitted = estimator._fitted_state()
+        fitted = estimator._fitted_state() if _is_fitted(estimator) else {}
         parameters |= dict.fromkeys(estimator._not_stored)
     else:
         fitted = fitted_attributes(estimator)

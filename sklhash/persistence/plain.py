@@ -221,8 +221,13 @@ def _encode_generator(value: Any, encoder: Encoder, name: str) -> Any:
 
 
 def _decode_generator(parts: Any, decoder: Decoder) -> np.random.RandomState:
+    state = decoder.decode(parts)
+    key, place = state["state"]["key"], state["state"]["pos"]
+    fits = key.shape == (624,) and key.dtype == np.uint32 and 0 <= place <= 624
+    if not fits:  # numpy reads beyond the key
+        raise ValueError("it has a RandomState whose state is none.")
     generator = np.random.RandomState(0)
-    generator.set_state(decoder.decode(parts))
+    generator.set_state(state)
     return generator
 
 
