@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["as_array"]
+__all__ = ["as_array", "refuse_what_is_no_number"]
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
@@ -27,3 +27,9 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
         return np.asarray(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is no array: {error}") from error
+
+
+def refuse_what_is_no_number(X: Any) -> None:
+    """Raise a ValueError if a matrix has a dtype other than that of real numbers."""
+    if X.dtype.kind not in "buif":
+        raise ValueError(f"X must hold real numbers, got dtype {X.dtype}.")

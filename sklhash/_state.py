@@ -21,10 +21,13 @@ __all__ = [
     "fields",
     "fitted_attributes",
     "flag",
+    "instance_of",
     "list_of",
     "none_or",
+    "not_empty",
     "number",
     "number_or_array_of",
+    "one_of",
     "size",
     "strings",
     "whole",
@@ -139,6 +142,26 @@ def word(value: Any, sizes: Sizes) -> None:
         raise ValueError(f"a string, got {value!r}")
 
 
+def instance_of(kind: type) -> Check:
+    """Return the check for an instance of a class."""
+
+    def check(value: Any, sizes: Sizes) -> None:
+        if not isinstance(value, kind):
+            raise ValueError(f"a {kind.__name__}, got {type(value).__name__}")
+
+    return check
+
+
+def one_of(*words: str) -> Check:
+    """Return the check for one of some strings."""
+
+    def check(value: Any, sizes: Sizes) -> None:
+        if value not in words:
+            raise ValueError(f"one of {words}, got {value!r}")
+
+    return check
+
+
 def array_of(dtype: str, *shape: str | int, below: str | None = None) -> Check:
     """Return the check for an array.
 
@@ -223,6 +246,17 @@ def none_or(check: Check) -> Check:
             check(value, sizes)
 
     return check_unless_none
+
+
+def not_empty(check: Check) -> Check:
+    """Return the check for an array of at least one row."""
+
+    def check_rows(value: Any, sizes: Sizes) -> None:
+        check(value, sizes)
+        if len(value) == 0:
+            raise ValueError("an array of at least one row")
+
+    return check_rows
 
 
 def absent_or(check: Check) -> Check:

@@ -134,7 +134,7 @@ def query_database_split(
         are ``n_query_per_class * n_labels`` queries, and a label may be on more of them
         than were drawn for it.
 
-    n_train_per_class : int, default=500
+    n_train_per_class : int or None, default=500
         Training rows of each class, drawn in the same way. None takes the whole
         database, but for rows of `query_pool`.
 
@@ -148,8 +148,9 @@ def query_database_split(
         Name of a protocol of the literature, in place of the counts and of
         `train_in_database`; the names are in the Notes.
 
-    train_in_database : bool, default=True
-        Whether the training rows are in the database.
+    train_in_database : bool, default=None
+        Whether the training rows are in the database. None is True, or what `protocol`
+        says.
 
     query_pool : array-like of int or bool, default=None
         Row numbers, or a mask, of rows such as an official test set: queries are drawn

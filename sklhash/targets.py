@@ -176,15 +176,13 @@ def check_labels(y: Any, name: str = "y") -> None:
 def _as_labels(y: Any, name: str = "y") -> Any:
     """Return `y` as a vector of classes or a CSR indicator."""
     if y is None:
-        raise ValueError(
-            f"{name} must be class labels or a label indicator, got None."
-        )
+        raise ValueError(f"{name} must be class labels or a label indicator, got None.")
     if sparse.issparse(y):
         if y.shape[1] > 1:
             return _as_indicator(y, name)
         y = y.toarray()
     array = as_array(y, name)
-    if array.dtype.kind in "Uf" and isinstance(y, (list, tuple)):
+    if array.size and array.dtype.kind in "Uf" and isinstance(y, (list, tuple)):
         # numpy makes "nan" of NaN, "1" of 1 and floats of whole numbers above 2**63
         array = np.asarray(y, dtype=object)
     y = array
@@ -303,7 +301,7 @@ def _fits_int64(y: NDArray[Any]) -> bool:
 
 
 def _as_whole_numbers(y: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    if dtype != object:
+    if dtype is not object:
         return y.astype(dtype, copy=False)
     return np.array([int(number) for number in y.tolist()], dtype=object)
 

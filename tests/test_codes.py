@@ -78,6 +78,8 @@ def test_zeros_and_ones_of_any_kind_are_bits(convert):
         (np.array([["1", "0"]], dtype=object), r"dtype object"),
         ([[1 + 0j]], r"dtype complex128"),
         (sparse.csr_array(np.eye(2)), r"dense array, got a sparse one"),
+        ([[0, 1], [1]], r"bits is no array: .*inhomogeneous"),
+        (np.ma.masked_array([[0, 1]], mask=[[0, 1]]), r"bits has masked entries"),
     ],
 )
 def test_what_is_no_bits_is_refused(bits, message):
@@ -105,6 +107,14 @@ def test_what_is_no_bits_is_refused(bits, message):
 def test_what_is_no_packed_codes_is_refused(packed, n_bits, message):
     with pytest.raises(ValueError, match=message):
         unpack_codes(packed, n_bits)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int64])
+def test_the_number_of_bits_may_be_of_any_integer_dtype(dtype):
+    bits = random_bits(5, 12)
+    np.testing.assert_array_equal(unpack_codes(pack_codes(bits), dtype(12)), bits)
+    statistics = code_statistics(pack_codes(bits), packed=True, n_bits=dtype(12))
+    np.testing.assert_array_equal(statistics.balance, bits.mean(axis=0))
 
 
 def test_padding_bits_depend_on_the_bitorder():
@@ -267,5 +277,5 @@ def test_statistics_of_bits_of_another_width_are_refused():
 
 
 def test_no_codes_have_no_statistics():
-    with pytest.raises(ValueError, match="at least one code"):
+    with pytest.raises(ValueError, match="codes must have at least one row"):
         code_statistics(np.empty((0, 8)))

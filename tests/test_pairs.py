@@ -40,6 +40,7 @@ def test_only_rows_in_a_pair_are_kept():
         (([0, 1], [1, 2], [0, np.nan]), "hold 0 or 1, got nan in pair 1"),
         (([0, 1], [1, 2], [0.5, 1]), r"hold 0 or 1, got 0\.5 in pair 0"),
         (([0, 1], [1, 2], ["a", "b"]), "hold 0 or 1, got <U1"),
+        (([0, 1], [[1], [1, 2]], [0, 1]), "pairs is no array: .*inhomogeneous"),
         (([0, 1], [1, 2], [1, 1]), "got similar ones only"),
         (([0, 1], [1, 2], [0, 0]), "got dissimilar ones only"),
     ],

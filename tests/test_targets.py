@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,6 +110,9 @@ def test_a_column_vector_is_ravelled_with_a_warning():
             "indicator of zeros and ones, .* got .*2",
         ),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
+        ([[0, 1], [1]], "y is no array: .*inhomogeneous"),
+        (np.ma.masked_array([1, 2], mask=[0, 1]), "y has masked entries"),
+        ([2**63, -1], "y must hold whole numbers of one dtype, got -1 and 9223"),
     ],
 )
 def test_what_is_no_labels_is_refused(y, message):
@@ -135,6 +140,31 @@ def test_relevance_tells_large_numbers_apart():
     assert (query == database[::-1]).all()
 
 
+@pytest.mark.parametrize("least", [2**53, 2**63, -(2**53) - 3])
+def test_neighbouring_numbers_are_different_classes(least):
+    numbers = [least + i for i in range(4)]
+    dtypes = [dtype for dtype in (np.int64, np.uint64) if fits(dtype, numbers)]
+    forms = [numbers, *(np.array(numbers, dtype=dtype) for dtype in dtypes)]
+    for y, other in product(forms, forms):
+        assert encode_targets(y, classes=other).ids.tolist() == [0, 1, 2, 3]
+        query, database, _ = relevance_labels(y, other)
+        np.testing.assert_array_equal(query == database.T, np.eye(4))
+
+
+def test_numbers_are_compared_with_those_beyond_64_bits():
+    query, database, _ = relevance_labels(
+        np.array([-1, 2**53 + 1]), np.array([2**53, 2**53 + 1, 2**63], dtype=np.uint64)
+    )
+    np.testing.assert_array_equal(query == database.T, [[0, 0, 0], [0, 1, 0]])
+    query, database, _ = relevance_labels([1e300, 2.0**63], [2**63])
+    np.testing.assert_array_equal(query == database.T, [[0], [1]])
+
+
+def fits(dtype, numbers):
+    info = np.iinfo(dtype)
+    return info.min <= min(numbers) and max(numbers) <= info.max
+
+
 def test_label_words_do_not_depend_on_the_working_memory():
     y = (np.random.default_rng(0).random((50, 70)) < 0.1).astype(int)
     with config_context(working_memory=0.001):
@@ -151,6 +181,8 @@ def test_known_classes_fix_the_encoding():
         encode_targets([0, 1], classes=classes)
     with pytest.raises(ValueError, match="3 columns and classes of shape"):
         encode_targets(INDICATOR, classes=np.arange(2))
+    with pytest.raises(ValueError, match="classes is no array"):
+        encode_targets([0, 1], classes=[[0], [0, 1]])
 
 
 def test_a_sparse_column_vector_is_ravelled_too():
@@ -208,7 +240,9 @@ def test_relevance_labels_of_indicators(n_labels):
         ([0, 1], INDICATOR, "one kind, got a vector of classes and a label indicator"),
         (INDICATOR[:, :2], INDICATOR, "got 2 and 3 columns"),
         ([0, 1], ["a", "b"], "got strings and numbers"),
-        ([0, 1], None, "got None"),
+        ([0, 1], None, "database_y must be class labels .*, got None"),
+        ([0, np.nan], [0, 1], "Input query_y contains NaN"),
+        ([0, 1], [0, "a"], "database_y mixes strings"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(query_y, database_y, message):

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklhash._fitting import unchanged_on_failure
-from sklhash._state import Checks, array_of, list_of, number, whole
+from sklhash._state import Checks, array_of, list_of, not_empty, number, whole
 from sklhash._validation import Interval, check_same_length
 from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.hashers.supervision import (
@@ -84,7 +84,7 @@ class AnchorHasher(BaseHasher):
         "classes_": array_of("biufUOT", "n_classes"),
         "center_": array_of("f8", "n_features"),
         "gamma_": number,
-        "_anchors": array_of("f4", "n_anchors", "n_features"),
+        "_anchors": not_empty(array_of("f4", "n_anchors", "n_features")),
         "_anchor_squares": array_of("f4", "n_anchors"),
         "kernel_mean_": array_of("f8", "n_anchors"),
         "projection_": array_of("f4", "n_anchors", "n_bits"),
@@ -146,7 +146,7 @@ class AnchorHasher(BaseHasher):
             refuse_what_tells_nothing_apart(
                 targets.take(rows), by_similarity=self._learns_by_similarity
             )
-            self.n_bits_ = self.n_bits
+            self.n_bits_ = int(self.n_bits)
             self.classes_ = targets.classes
             self._place_anchors(X, rows, rng)
             kernels = np.concatenate([self._kernels(b) for b in _row_blocks(X, rows)])

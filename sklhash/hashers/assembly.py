@@ -82,7 +82,7 @@ def net_for(
         )
     seen = _seen_by_head(hasher, dataset, backbone, device, generator)
     head.standardize.learn(block.float().cpu().numpy() for block in seen)
-    loss.on_fit_begin(dataset.targets, hasher.n_bits, generator)
+    loss.on_fit_begin(dataset.targets, int(hasher.n_bits), generator)
     module: nn.Module = head
     if backbone is not None:
         module = BackboneHead(backbone, head, frozen=_is_frozen(hasher))
@@ -165,8 +165,8 @@ def _make_net(
     hasher: Any, module: nn.Module, loss: HashLoss, plan: TrainingPlan, device: Any
 ) -> HashingNet:
     named = {
-        "max_epochs": hasher.max_epochs,
-        "batch_size": hasher.batch_size,
+        "max_epochs": int(hasher.max_epochs),
+        "batch_size": int(hasher.batch_size),
         "lr": hasher.lr,
         "callbacks": None if hasher.callbacks is None else list(hasher.callbacks),
         "verbose": hasher.verbose,

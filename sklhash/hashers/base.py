@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import field
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,8 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklhash._arrays import refuse_what_is_no_number
+from sklhash._forks import after_fork
 from sklhash._state import FEATURES, Checks, Storable, check_state, size
 from sklhash._validation import Interval, check_array_like
 from sklhash.codes import pack_positive
@@ -28,6 +31,9 @@ from sklhash.metrics.scorers import map_scorer
 from sklhash.training.blocks import float32_blocks
 
 __all__ = ["BaseHasher", "draw_seed"]
+
+# GNU's OpenMP hangs in a forked process if it had threads in the one before.
+after_fork(partial(torch.set_num_threads, 1))
 
 
 def _block_rows(X: Any) -> int:
@@ -172,7 +178,7 @@ class BaseHasher(
             X = X.detach().cpu()
             X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
         check_array_like(X, "X")
-        return validate_data(
+        X = validate_data(
             self,
             X,
             reset=reset,
@@ -181,6 +187,8 @@ class BaseHasher(
             ensure_all_finite=False,
             allow_nd=self._takes_rows_of_any_rank(reset),
         )
+        refuse_what_is_no_number(X)
+        return X
 
     def _takes_rows_of_any_rank(self, unfitted: bool) -> bool:
         return False

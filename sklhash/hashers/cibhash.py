@@ -119,8 +119,8 @@ class CIBHash(ContrastiveHasher):
         Number of bits of a code.
 
     temperature : float, default=0.3
-        Temperature :math:`t` of the contrast: the smaller, the more the nearest of the
-        other codes count.
+        Temperature :math:`t` of the contrast, positive: the smaller, the more the
+        nearest of the other codes count.
 
     kl_weight : float, default=0.001
         Weight :math:`\beta` of the divergence, at least 0.

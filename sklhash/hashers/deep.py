@@ -184,7 +184,7 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
 
     def _make_head(self, n_features: int) -> HashHead:
         """Return the method's head, a `HashHead` or an instance of a subclass of it."""
-        return HashHead(n_features, self.n_bits, self.hidden_layer_sizes)
+        return HashHead(n_features, int(self.n_bits), self.hidden_layer_sizes)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -270,6 +270,9 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         ValueError
             If `y` has labels that are not among the classes, `classes` are not those of
             the first call, or `n_epochs` is less than 1.
+
+        TypeError
+            If `n_epochs` is no integer.
         """
         if n_epochs is not None:
             check_count(n_epochs, "n_epochs")
@@ -373,7 +376,7 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         from sklhash.hashers.fitting import fit_net
 
         net, targets = fit_net(self, dataset, X, y)
-        self._take(net, targets, self.n_bits)
+        self._take(net, targets, int(self.n_bits))
 
     def _stream(
         self, dataset: TrainingRows, n_epochs: int | None, *, first: bool
@@ -382,7 +385,7 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
         from sklhash.hashers.fitting import stream_net
 
         net = stream_net(self, dataset, n_epochs or self.max_epochs, first=first)
-        self._take(net, dataset.targets, self.n_bits if first else self.n_bits_)
+        self._take(net, dataset.targets, int(self.n_bits) if first else self.n_bits_)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the processes, and store a backbone's weights alike everywhere."""

@@ -170,10 +170,10 @@ class DSDH(DeepHasher):
         Number of bits of a code.
 
     mu : float, default=1.0
-        Weight :math:`\mu` of the classifier's error.
+        Weight :math:`\mu` of the classifier's error, positive.
 
     nu : float, default=0.1
-        Ridge penalty :math:`\nu` of the classifier.
+        Ridge penalty :math:`\nu` of the classifier, positive.
 
     eta : float, default=55.0
         Weight :math:`\eta` of the distance between codes and outputs, at least 0. The

@@ -150,7 +150,7 @@ class DSRH(DeepHasher):
         Number of bits of a code.
 
     margin : float or "auto", default="auto"
-        Margin :math:`m` in bits, above 0; "auto" is :math:`K / 16`. The official code
+        Margin :math:`m` in bits, positive; "auto" is :math:`K / 16`. The official code
         has 5 at every width.
 
     balance_weight : float, default=1.0

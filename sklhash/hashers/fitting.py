@@ -70,14 +70,14 @@ def fit_net(
             hasher._callback_fit_ctx,
             X,
             y,
-            lambda net: hasher._fitted_attributes(net, targets, hasher.n_bits),
+            lambda net: hasher._fitted_attributes(net, targets, int(hasher.n_bits)),
         )
         companions = [("sklearn_callbacks", bridge)]
         if hasher.n_iter_no_change is not None:
             companions.insert(0, ("best_epoch", BestEpoch(hasher.n_iter_no_change)))
         if folder is not None:
             companions.append(("keep_state", _keeper(hasher, folder, seed, state)))
-        companions.append(("redundant_bits", RedundantBits(hasher.n_bits)))
+        companions.append(("redundant_bits", RedundantBits(int(hasher.n_bits))))
         net.accompany(*companions)
         net.n_rows_seen = len(dataset)
         net.partial_fit(dataset)

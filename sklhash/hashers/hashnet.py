@@ -144,14 +144,14 @@ class HashNet(PairwiseHasher):
         Number of bits of a code.
 
     alpha : float or "auto", default="auto"
-        Scale :math:`\alpha` of the inner products; "auto" is :math:`10 / K`, as in the
-        official code, which bounds :math:`|\Theta|` by 10 at every width.
+        Scale :math:`\alpha` of the inner products, positive; "auto" is :math:`10 / K`,
+        as in the official code, which bounds :math:`|\Theta|` by 10 at every width.
 
     class_weight : {"balanced"}, float or None, default="balanced"
         Weight of similar pairs against dissimilar ones. "balanced" is as above, within
-        each batch. A number is the weight of a similar pair, where that of a dissimilar
-        one is 1, and the loss is the weighted mean: the official PyTorch code's
-        `class_num`. None is 1.
+        each batch. A positive number is the weight of a similar pair, where that of a
+        dissimilar one is 1, and the loss is the weighted mean: the official PyTorch
+        code's `class_num`. None is 1.
 
     graded : bool, default=False
         Whether the weight of a similar pair is also multiplied by the share of labels

@@ -144,10 +144,10 @@ class ITQ(BaseHasher):
         """
         with unchanged_on_failure(self):
             X = self._check_X(X, reset=True)
-            self.n_bits_ = self.n_bits
-            moments = Moments.of_nothing(X.shape[1]).with_rows(X, self.n_bits)
+            self.n_bits_ = int(self.n_bits)
+            moments = Moments.of_nothing(X.shape[1]).with_rows(X, self.n_bits_)
             self.mean_ = moments.mean
-            self.components_ = principal_directions(moments, self.n_bits)
+            self.components_ = principal_directions(moments, self.n_bits_)
             self._rotate(self._coordinates_of(X))
         return self
 
@@ -160,7 +160,7 @@ class ITQ(BaseHasher):
     def _rotate(self, V: NDArray[np.float32]) -> None:
         """Find the rotation, which begins at random."""
         rng = np.random.default_rng(draw_seed(self.random_state))
-        R = linalg.qr(rng.standard_normal((self.n_bits, self.n_bits)))[0]
+        R = linalg.qr(rng.standard_normal((self.n_bits_, self.n_bits_)))[0]
         _, hits = quantisation(V, R)
         self.loss_curve_: list[float] = []
         for _ in range(self.max_iter):
@@ -171,6 +171,16 @@ class ITQ(BaseHasher):
             self.rotation_ = R
             self.loss_curve_.append(loss)
         self.n_iter_ = len(self.loss_curve_)
+
+    def _take_fitted_state(
+        self, state: dict[str, Any], *, device: str, others: bool
+    ) -> None:
+        super()._take_fitted_state(state, device=device, others=others)
+        if len(self.components_) > self.n_bits_:
+            raise ValueError(
+                f"components_ of ITQ must be at most {self.n_bits_}, got "
+                f"{len(self.components_)}."
+            )
 
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         coordinates = project_on(self.components_, self.mean_, block)

@@ -58,9 +58,10 @@ class KSH(AnchorHasher):
         fewer.
 
     gamma : float or "scale", default="scale"
-        The :math:`\gamma` of the kernels. "scale" is one over the mean squared distance
-        of the training rows to the mean of the anchors, which makes the scale of the
-        features irrelevant. For centred features it is the "scale" of scikit-learn.
+        The positive :math:`\gamma` of the kernels. "scale" is one over the mean squared
+        distance of the training rows to the mean of the anchors, which makes the scale
+        of the features irrelevant. For centred features it is the "scale" of
+        scikit-learn.
 
     max_samples : int or None, default=5000
         Most rows learnt from. If there are more with a label, so many are drawn, those
@@ -162,12 +163,12 @@ class KSH(AnchorHasher):
         exact = kernels.astype(np.float64)
         whitening = whitening_of(exact, self.penalty)
         white = exact @ whitening
-        residue = Residue(targets, self.n_bits)
+        residue = Residue(targets, self.n_bits_)
         fit_matrix = white.T @ residue.times(white)
-        directions = np.empty((self.n_bits, len(whitening)))
+        directions = np.empty((self.n_bits_, len(whitening)))
         self.loss_curve_ = []
         self.n_iter_ = 0
-        for bit in range(self.n_bits):
+        for bit in range(self.n_bits_):
             direction = largest_eigenvector(fit_matrix)
             if self.max_iter:
                 refined, n_iter = refine(direction, white, residue, self.max_iter)

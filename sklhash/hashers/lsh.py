@@ -146,9 +146,9 @@ class LSH(BaseHasher):
         X = self._check_X(X, reset=first)
         if first:
             rng = np.random.default_rng(draw_seed(self.random_state))
-            self.n_bits_ = self.n_bits
+            self.n_bits_ = int(self.n_bits)
             self.components_ = rng.standard_normal(
-                (self.n_bits, X.shape[1]), dtype=np.float32
+                (self.n_bits_, X.shape[1]), dtype=np.float32
             )
             self.center_ = np.zeros(X.shape[1])
             self.n_samples_seen_ = 0

@@ -164,7 +164,7 @@ class NINH(DeepHasher):
         Number of bits of a code.
 
     margin : float or "auto", default="auto"
-        Margin :math:`m` in bits, above 0; "auto" is :math:`K / 16`. The paper has 1 at
+        Margin :math:`m` in bits, positive; "auto" is :math:`K / 16`. The paper has 1 at
         every width, which is the same at 16 bits, and a public implementation 2.
 
     epsilon : float or None, default=None
@@ -266,7 +266,7 @@ class NINH(DeepHasher):
     def _make_head(self, n_features: int) -> DivideAndEncodeHead:
         return DivideAndEncodeHead(
             n_features,
-            self.n_bits,
+            int(self.n_bits),
             self.hidden_layer_sizes,
             slice_width=self.slice_width,
         )

@@ -251,7 +251,7 @@ class NSH(ContrastiveHasher):
         it has.
 
     temperature : float, default=0.3
-        Temperature :math:`t` of the contrast.
+        Temperature :math:`t` of the contrast, positive.
 
     sort : {"hard", "soft"}, default="hard"
         Whether the latents go by ranks as they are or by the soft ranks :math:`P`. Hard
@@ -259,9 +259,9 @@ class NSH(ContrastiveHasher):
         are many, share their ranks evenly; their gradient is that of the soft ones.
 
     sort_temperature : float or "auto", default=0.1
-        Temperature :math:`\tau` of the soft ranks; "auto" is the number of bits, as in
-        another implementation. The larger, the weaker the pull of the contrast on the
-        codes beside that of the quantisation term.
+        Temperature :math:`\tau` of the soft ranks, positive; "auto" is the number of
+        bits, as in another implementation. The larger, the weaker the pull of the
+        contrast on the codes beside that of the quantisation term.
 
     symmetric : bool, default=False
         Whether to take the mean with the same contrast of the views exchanged. Not in
@@ -277,7 +277,7 @@ class NSH(ContrastiveHasher):
 
     quantization_weight : float, default=0.001
         Weight :math:`\lambda` of the quantisation term, in which :math:`b` is held
-        constant.
+        constant, at least 0.
 
     latent_size : int, default=256
         Width of the latents, 1024 in other implementations.
@@ -381,7 +381,7 @@ class NSH(ContrastiveHasher):
     def _make_head(self, n_features: int) -> NSHHead:
         return NSHHead(
             n_features,
-            self.n_bits,
+            int(self.n_bits),
             self.hidden_layer_sizes,
             latent_size=self.latent_size,
         )

@@ -134,8 +134,8 @@ class OrthoHash(DeepHasher):
         angle: :math:`z_k = s \cos(\arccos c_k + m y_k)`.
 
     scale : float or "auto", default="auto"
-        Scale :math:`s` of the logits; "auto" is :math:`\sqrt{K}`. The official code has
-        8 at every width, which is the same at 64 bits.
+        Scale :math:`s` of the logits, positive; "auto" is :math:`\sqrt{K}`. The
+        official code has 8 at every width, which is the same at 64 bits.
 
     codebook : {"bernoulli", "hadamard", "maxhd"} or array-like, default="bernoulli"
         Codewords, in the order of `classes_`. "bernoulli" draws fair bits. "hadamard"
@@ -148,7 +148,7 @@ class OrthoHash(DeepHasher):
         of -1 and +1 of shape (n_classes, n_bits) is taken as it is.
 
     quantization_weight : float, default=0.0
-        Weight of an additional quantisation term.
+        Weight of an additional quantisation term, at least 0.
 
     quantization : {"cs", "l1", "l2"}, default="cs"
         The term: mean of :math:`1 - \cos(v, \operatorname{sgn} v)`, of
@@ -290,7 +290,7 @@ class OrthoHash(DeepHasher):
 
     def _make_head(self, n_features: int) -> HashHead:
         return HashHead(
-            n_features, self.n_bits, self.hidden_layer_sizes, batch_norm=True
+            n_features, int(self.n_bits), self.hidden_layer_sizes, batch_norm=True
         )
 
     @property

@@ -170,7 +170,7 @@ class PCAH(BaseHasher):
     def _learn(self, X: Any, *, first: bool) -> None:
         X = self._check_X(X, reset=first)
         if first:
-            self.n_bits_ = self.n_bits
+            self.n_bits_ = int(self.n_bits)
             self._seed = draw_seed(self.random_state)
             self._moments = Moments.of_nothing(X.shape[1])
         self._moments = self._moments.with_rows(X, self.n_bits_)

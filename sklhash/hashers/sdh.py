@@ -68,9 +68,10 @@ class SDH(AnchorHasher):
         fewer.
 
     gamma : float or "scale", default="scale"
-        The :math:`\gamma` of the kernels. "scale" is one over the mean squared distance
-        of the training rows to the mean of the anchors, which makes the scale of the
-        features irrelevant. For centred features it is the "scale" of scikit-learn.
+        The positive :math:`\gamma` of the kernels. "scale" is one over the mean squared
+        distance of the training rows to the mean of the anchors, which makes the scale
+        of the features irrelevant. For centred features it is the "scale" of
+        scikit-learn.
 
     max_samples : int or None, default=100000
         Most rows learnt from. If there are more with a label, so many are drawn, those
@@ -195,7 +196,7 @@ class SDH(AnchorHasher):
     ) -> NDArray[np.float32]:
         labels, weight = targets.labels, np.float32(self.embedding_weight)
         embed = ridge_embedding(kernels, self.embedding_penalty)
-        codes = first_codes(targets, self.n_bits, rng)
+        codes = first_codes(targets, self.n_bits_, rng)
         coef = ridge_classifier(codes, labels, self.penalty)
         projection, values = embed(codes)
         self.loss_curve_ = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 __all__ = ["document_what_is_shared"]
 
@@ -14,14 +15,14 @@ backbone : torch.nn.Module, callable or None, default={backbone}
     float32.
 
 backbone_lr_scale : float, default={backbone_lr_scale}
-    What the learning rate is multiplied by for the backbone. 0 freezes it: then its
-    features are computed once and kept in memory, if they fit into scikit-learn's
-    `working_memory` and `augment` is not a function of its input.
+    What the learning rate is multiplied by for the backbone, at least 0, which freezes
+    it: then its features are computed once and kept in memory, if they fit into
+    scikit-learn's `working_memory` and `augment` is not a function of its input.
 
 hidden_layer_sizes : sequence of int, default={hidden_layer_sizes}
     Widths of the hidden layers between the features and the hash layer.
 
-augment : str, FeatureAugmentation, callable or None, default={augment}
+augment : {{"dropout", "gaussian", "mixup"}}, {kinds_of_augment}, default={augment}
     What each batch goes through in training. "gaussian" adds noise, "dropout" replaces
     features by their mean, "mixup" draws rows towards others; for other strengths pass
     one of :mod:`sklhash.training.augment`, such as ``GaussianNoise(0.5)``. A callable
@@ -36,10 +37,10 @@ batch_size : int, default={batch_size}
     single row left over joins the batch before.
 
 lr : float, default={lr}
-    Learning rate.
+    Learning rate, positive.
 
 weight_decay : float, default={weight_decay}
-    Weight decay of the optimizer.
+    Weight decay of the optimizer, at least 0.
 
 optimizer : {{"adam", "adamw", "sgd"}} or callable, default={optimizer}
     Optimizer; "sgd" has momentum 0.9. A callable is a class such as
@@ -51,9 +52,9 @@ lr_schedule : {{"step", "cosine"}}, callable or None, default={lr_schedule}
     ``lr_schedule(epoch, max_epochs)`` returns, or 1 (None).
 
 validation_fraction : float or None, default={validation_fraction}
-    Fraction of the rows, of each class alike, that is not trained on but searched for
-    among the others after each epoch: "validation_map" in `history_` is the mean
-    average precision.
+    Fraction of the rows, between 0 and 1, of each class alike, that is not trained on
+    but searched for among the others after each epoch: "validation_map" in `history_`
+    is the mean average precision.
 
 n_iter_no_change : int or None, default={n_iter_no_change}
     With `validation_fraction`, number of epochs without a better "validation_map" after
@@ -131,7 +132,7 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """
 
 
-def document_what_is_shared(cls: type) -> None:
+def document_what_is_shared(cls: Any) -> None:
     """Write shared parameters, with the class's defaults, and attributes in its doc."""
     doc = inspect.cleandoc(cls.__doc__ or "")
     if "<shared parameters>" in doc:
@@ -140,6 +141,9 @@ def document_what_is_shared(cls: type) -> None:
             name: f'"{p.default}"' if isinstance(p.default, str) else p.default
             for name, p in parameters.items()
         }
-        shared = SHARED_PARAMETERS.strip().format(**defaults)
+        kinds = "FeatureAugmentation or callable"
+        if None in cls._parameter_constraints["augment"]:
+            kinds = "FeatureAugmentation, callable or None"
+        shared = SHARED_PARAMETERS.strip().format(**defaults, kinds_of_augment=kinds)
         doc = doc.replace("<shared parameters>", shared)
     cls.__doc__ = doc.replace("<shared attributes>", SHARED_ATTRIBUTES.strip())

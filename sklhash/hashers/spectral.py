@@ -126,13 +126,13 @@ class SpectralHashing(BaseHasher):
         """
         with unchanged_on_failure(self):
             X = self._check_X(X, reset=True)
-            self.n_bits_ = self.n_bits
-            moments = Moments.of_nothing(X.shape[1]).with_rows(X, self.n_bits)
+            self.n_bits_ = int(self.n_bits)
+            moments = Moments.of_nothing(X.shape[1]).with_rows(X, self.n_bits_)
             self.mean_ = moments.mean
-            self.components_ = principal_directions(moments, self.n_bits)
+            self.components_ = principal_directions(moments, self.n_bits_)
             self._measure_ranges(X)
             self.directions_, self.modes_ = smoothest_waves(
-                self.data_range_, self.n_bits
+                self.data_range_, self.n_bits_
             )
         return self
 

@@ -20,7 +20,7 @@ from sklhash.training.net import HashingNet
 
 __all__ = ["check_net", "types_of_modules"]
 
-LARGEST_ROW = 2**27  # values; two zero rows of it are encoded
+LARGEST_ROW = 2**24  # values; two zero rows of it are encoded
 
 
 def types_of_modules(hasher: Any) -> set[type]:

@@ -84,7 +84,7 @@ def compare_retrieval(
         A retrieval score of this package, called with ``average=None``.
 
     confidence_level : float, default=0.95
-        Level of the interval.
+        Level of the interval, between 0 and 1.
 
     n_resamples : int, default=9999
         Number of permutations and of bootstrap samples. If there are fewer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ __all__ = ["precision_recall_curve"]
 
 Points = NDArray[np.int64]
 Curves = tuple[Numbers, Numbers]
-Sums = tuple[Any, Any, Any, Any]
+Blocks = Iterator[tuple[Ranking, Numbers]]
 
 
 @retrieval_score(
@@ -112,25 +113,27 @@ def precision_recall_curve(
         n_bits = width_of(query_codes, packed=packed, n_bits=n_bits, name="query_codes")
         points = np.arange(n_bits + 1)
         rankings = relevance.rankings("expected")
-        curves, summed = _curves_by_radius, _sums_by_radius
+        curves, mean = _curves_by_radius, _mean_by_radius
     else:
         points = np.arange(1, check_k(k, relevance.n_items) + 1)
         rankings = relevance.rankings(ties)
-        curves, summed = _curves_by_rank, _sums_by_rank
+        curves, mean = _curves_by_rank, _mean_by_rank
     if average is None:
         blocks = [curves(ranking, points, empty) for ranking in rankings]
         precision, recall = (
             np.concatenate(block) for block in zip(*blocks, strict=True)
         )
         return precision, recall, points
-    sums, stop = np.zeros((4, len(points))), 0
+    weighted = _with_weights(rankings, weights)
+    precision, recall = mean(weighted, points, average, empty, relevance.n_items)
+    return precision, recall, points
+
+
+def _with_weights(rankings: Iterator[Ranking], weights: Numbers) -> Blocks:
+    stop = 0
     for ranking in rankings:
         start, stop = stop, stop + len(ranking.counts)
-        parts = summed(ranking, points, weights[start:stop], average, empty)
-        sums += np.stack(np.broadcast_arrays(*parts, points)[:4])
-    precision = _divided(sums[0], sums[1], empty)
-    recall = _divided(sums[2], sums[3], empty)
-    return precision, recall, points
+        yield ranking, weights[start:stop]
 
 
 def _curves_by_radius(ranking: Ranking, points: Points, empty: str) -> Curves:
@@ -139,20 +142,29 @@ def _curves_by_radius(ranking: Ranking, points: Points, empty: str) -> Curves:
     return _divided(hits, items, empty), _divided(hits, hits[:, -1:], empty)
 
 
-def _sums_by_radius(
-    ranking: Ranking, points: Points, weights: Numbers, average: str, empty: str
-) -> Sums:
-    """Sum over queries precision and its divisor, recall and its divisor."""
-    items, hits = _cumulated(ranking, points)
-    found = hits[:, -1:]
-    if average == "micro":
-        return weights @ hits, weights @ items, weights @ hits, weights @ found
-    return (
-        weights @ _divided(hits, items, "zero"),
-        _weight_in_mean(items, weights, empty),
-        weights @ _divided(hits, found, "zero"),
-        _weight_in_mean(found, weights, empty),
-    )
+def _mean_by_radius(
+    blocks: Blocks, points: Points, average: str, empty: str, n_items: int
+) -> Curves:
+    """Return mean precision and recall, from sums over queries of both and divisors."""
+    sums = np.zeros((4, len(points)))
+    for ranking, weights in blocks:
+        items, hits = _cumulated(ranking, points)
+        found = hits[:, -1:]
+        parts = (
+            [hits, items, hits, found]
+            if average == "micro"
+            else [
+                _divided(hits, items, "zero"),
+                _in_mean(items, empty),
+                _divided(hits, found, "zero"),
+                _in_mean(found, empty),
+            ]
+        )
+        of_queries = np.stack(np.broadcast_arrays(*parts), axis=1)
+        # One after the other, as queries may come in blocks of any size.
+        for weight, of_query in zip(weights, of_queries, strict=True):
+            sums += weight * of_query
+    return _divided(sums[0], sums[1], empty), _divided(sums[2], sums[3], empty)
 
 
 def _curves_by_rank(ranking: Ranking, points: Points, empty: str) -> Curves:
@@ -161,18 +173,28 @@ def _curves_by_rank(ranking: Ranking, points: Points, empty: str) -> Curves:
     return hits / points, _divided(hits, ranking.all_relevant[:, None], empty)
 
 
-def _sums_by_rank(
-    ranking: Ranking, points: Points, weights: Numbers, average: str, empty: str
-) -> Sums:
-    """Sum over queries precision and its divisor, recall and its divisor."""
-    found = ranking.all_relevant
-    both = np.stack([weights, weights / np.maximum(found, 1)])
-    hits, recall = np.cumsum(ranking.sum_by_rank(both, len(points)), axis=1)
-    recall = np.minimum(recall, both[1] @ found)  # which rounding may exceed
+def _mean_by_rank(
+    blocks: Blocks, points: Points, average: str, empty: str, n_items: int
+) -> Curves:
+    """Return mean precision and recall, from sums over queries of hits and shares."""
+    steps, in_blocks = np.zeros((2, 2, n_items + 1)), []
+    for ranking, weights in blocks:
+        found = ranking.all_relevant
+        shares = weights / np.maximum(found, 1)
+        ranking.add_by_rank(np.stack([weights, shares]), steps)
+        in_blocks.append((weights, shares, found))
+    weights, shares, found = map(np.concatenate, zip(*in_blocks, strict=True))
+    by_rank = ranking.summed_by_rank(steps)[:, : len(points)]
+    hits, recall = np.cumsum(by_rank, axis=1)
     if average == "micro":
-        return hits, weights.sum() * points, hits, weights @ found
-    in_recall = _weight_in_mean(found, weights, empty)
-    return hits / points, weights.sum(), recall, in_recall
+        n_hits = weighted_sum(weights, found)
+        precision = _divided(hits, weights.sum() * points, empty)
+        return precision, _divided(np.minimum(hits, n_hits), n_hits, empty)
+    recall = np.minimum(recall, weighted_sum(shares, found))  # which rounding exceeds
+    in_recall = weighted_sum(weights, _in_mean(found, empty))
+    return _divided(hits / points, weights.sum(), empty), _divided(
+        recall, in_recall, empty
+    )
 
 
 def _cumulated(ranking: Ranking, points: Points) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -182,8 +204,9 @@ def _cumulated(ranking: Ranking, points: Points) -> tuple[NDArray[Any], NDArray[
     return items[:, : len(points)], hits[:, : len(points)]
 
 
-def _weight_in_mean(divisor: NDArray[Any], weights: Numbers, empty: str) -> Any:
-    return weights @ (divisor > 0) if empty == "skip" else weights.sum()
+def _in_mean(divisor: NDArray[Any], empty: str) -> NDArray[np.bool_]:
+    """Tell which queries count."""
+    return (divisor > 0) | (empty == "zero")
 
 
 def _divided(numerator: NDArray[Any], denominator: NDArray[Any], empty: str) -> Numbers:

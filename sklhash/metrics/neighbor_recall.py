@@ -163,7 +163,7 @@ def neighbor_recall_score(
             f"n_neighbors must be at most the {items.n_items} item(s) that a query can "
             f"retrieve, got n_neighbors={n_neighbors}."
         )
-    k = check_k(k, items.n_items)
+    k, n_neighbors = check_k(k, items.n_items), int(n_neighbors)
     weights = check_weights(sample_weight, query_codes)
     search = _fit_search(database_X, n_neighbors + (items.own_rows is not None), metric)
     queries, database = as_words(query_codes), as_words(database_codes)

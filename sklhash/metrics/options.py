@@ -115,8 +115,9 @@ score : float or ndarray of shape (n_queries,), dtype=float64
 """,
     "raises": """
 ValueError
-    If codes or labels are malformed, differ in width, kind or number, `k` is larger
-    than what a query can retrieve, or a query is empty and ``empty="raise"``.
+    If an option is none of those above, codes or labels are malformed, differ in width,
+    kind or number, `k` is larger than what a query can retrieve, or a query is empty
+    and ``empty="raise"``.
 """,
 }
 
@@ -168,7 +169,7 @@ def check_k(k: int | None, n_items: int) -> int:
             f"k must be at most the {n_items} item(s) that a query can retrieve, got "
             f"k={k}."
         )
-    return n_items if k is None else k
+    return n_items if k is None else int(k)
 
 
 def mean_over_queries(

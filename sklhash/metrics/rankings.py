@@ -61,11 +61,17 @@ class Ranking(ABC):
         """Return how likely the item at each rank is relevant, (n_queries, k)."""
 
     @abstractmethod
-    def sum_by_rank(self, weights: Numbers, k: int) -> Numbers:
-        """Sum the relevance at each rank over queries.
+    def add_by_rank(self, weights: Numbers, steps: Numbers) -> None:
+        """Add up the relevance at each rank, one query after the other.
 
-        `weights` are of shape (n_sums, n_queries), the sums of shape (n_sums, k).
+        `weights` are of shape (n_sums, n_queries). `steps`, of which
+        :meth:`summed_by_rank` makes the sums, are of shape (2, n_sums, n_items + 1).
         """
+
+    @staticmethod
+    @abstractmethod
+    def summed_by_rank(steps: Numbers) -> Numbers:
+        """Return the relevance at each rank, summed over queries, (n_sums, n_items)."""
 
     def ideal_discounted_gain(self, discounts: Numbers) -> Numbers:
         """Discounted gain of the database in the best order."""
@@ -126,19 +132,21 @@ class ExpectedRanking(Ranking):
             ]
         )
 
-    def sum_by_rank(self, weights: Numbers, k: int) -> Numbers:
-        """Sum that share over queries, as steps where ties start and end."""
+    def add_by_rank(self, weights: Numbers, steps: Numbers) -> None:
+        """Add that share, as steps up where ties start and down where they end."""
         last = np.cumsum(self.counts.totals, axis=1)
         first = last - self.counts.totals
         shares = self.counts.relevant / np.maximum(self.counts.totals, 1)
-        sums = np.empty((len(weights), k))
-        for row, weight in zip(sums, weights, strict=True):
+        for up, down, weight in zip(*steps, weights, strict=True):
             heights = (weight[:, None] * shares).ravel()
-            n_places = int(last.max()) + 1
-            up = np.bincount(first.ravel(), heights, n_places)
-            down = np.bincount(last.ravel(), heights, n_places)
-            row[:] = np.cumsum(up - down)[:k]
-        return sums
+            np.add.at(up, first.ravel(), heights)
+            np.add.at(down, last.ravel(), heights)
+
+    @staticmethod
+    def summed_by_rank(steps: Numbers) -> Numbers:
+        """Sum up the steps before each rank."""
+        up, down = steps
+        return np.cumsum(up - down, axis=1)[:, :-1]
 
     def _among_first(self, k: Any, sums: NDArray[np.int64]) -> Numbers:
         """Share out what is summed over a tie to those of its items within k."""
@@ -208,16 +216,15 @@ class IndexRanking(Ranking):
         relevance[rows[is_counted], self._hits.ranks[is_counted]] = 1
         return relevance
 
-    def sum_by_rank(self, weights: Numbers, k: int) -> Numbers:
-        """Sum over queries the relevance at each rank."""
-        is_counted = self._hits.ranks < k
-        ranks = self._hits.ranks[is_counted]
-        return np.stack(
-            [
-                np.bincount(ranks, np.repeat(weight, self.all_relevant)[is_counted], k)
-                for weight in weights
-            ]
-        )
+    def add_by_rank(self, weights: Numbers, steps: Numbers) -> None:
+        """Add up the relevance at each rank, where it is."""
+        for sums, weight in zip(steps[0], weights, strict=True):
+            np.add.at(sums, self._hits.ranks, np.repeat(weight, self.all_relevant))
+
+    @staticmethod
+    def summed_by_rank(steps: Numbers) -> Numbers:
+        """Return the sums, to which no steps lead."""
+        return steps[0, :, :-1]
 
     def _summed(self, k: Any, worth: Numbers, discounts: Numbers | None = None) -> Any:
         from sklhash._kernels.ranking import sum_over_hits

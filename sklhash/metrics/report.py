@@ -101,7 +101,8 @@ def retrieval_report(
     <sample_weight>
 
     confidence_level : float or None, default=0.95
-        Level of the intervals, which come from a bootstrap over queries; None for none.
+        Level of the intervals, between 0 and 1, which come from a bootstrap over
+        queries; None for none.
 
     n_resamples : int, default=1000
         Number of bootstrap samples.

@@ -93,8 +93,9 @@ def make_retrieval_scorer(
         none.
 
     TypeError
-        If `score` is not callable or has no such option; at scoring, if the estimator
-        is neither a hasher nor a search among codes.
+        If `score` is not callable or has no such option, names of scores are no str, or
+        `clip_k` is no bool; at scoring, if the estimator is neither a hasher nor a
+        search among codes.
 
     Examples
     --------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from sklhash._locks import ProcessLock
+from sklhash._forks import ProcessLock
 from sklhash._memory import working_bytes
 from sklhash.neighbors.search import (
     Counts,

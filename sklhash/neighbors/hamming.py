@@ -212,6 +212,9 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         ValueError
             If there are fewer than `n_neighbors` codes to find, or `where` is no mask
             of that length and has indices that are out of range, removed or repeated.
+
+        TypeError
+            If `n_neighbors` is no integer, or `return_distance` no bool.
         """
         check_boolean(return_distance, "return_distance")
         engine, queries = self._engine(X, where)
@@ -255,6 +258,15 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
 
         indices : ndarray of shape (n_queries,) of int64 arrays
             Indices of the codes found.
+
+        Raises
+        ------
+        ValueError
+            If `radius` is no whole number of at least 0, or `where` is as it may not be
+            for :meth:`kneighbors`.
+
+        TypeError
+            If `return_distance` or `sort_results` is no bool.
         """
         check_boolean(return_distance, "return_distance")
         check_boolean(sort_results, "sort_results")
@@ -290,6 +302,11 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         -------
         counts : ndarray of shape (n_queries,), dtype=int64
             Number of codes that :meth:`radius_neighbors` finds.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`radius_neighbors`.
         """
         radius = self._check_radius(radius)
         engine, queries = self._engine(X, where, radius)

@@ -25,16 +25,15 @@ from sklhash._arrays import as_array
 from sklhash._fitting import unchanged_on_failure
 from sklhash._memory import working_bytes
 from sklhash._state import (
-    Check,
     Checks,
-    Sizes,
     Storable,
     array_of,
     check_state,
     fitted_attributes,
+    instance_of,
     list_of,
     none_or,
-    word,
+    one_of,
 )
 from sklhash._validation import (
     Interval,
@@ -56,22 +55,13 @@ _N_PROBES = 4  # one row might be encoded alike by two hashers, such as zeros
 _SMALL = 2**22  # bytes: what is quickly copied, and stays in a cache
 
 
-
-def _is_a(kind: type) -> Check:
-    def check(value: Any, sizes: Sizes) -> None:
-        if not isinstance(value, kind):
-            raise ValueError(f"a {kind.__name__}, got {type(value).__name__}")
-
-    return check
-
-
 _FITTED: Checks = {
-    "hasher_": _is_a(BaseEstimator),
-    "neighbors_": _is_a(HammingNeighbors),
-    "metric_": word,
-    "_probe": _is_a(object),
+    "hasher_": instance_of(BaseEstimator),
+    "neighbors_": instance_of(HammingNeighbors),
+    "metric_": one_of("hamming", *DISTANCES),
+    "_probe": instance_of(object),
     "_probe_values": array_of("f4", "n_probes", "n_bits"),
-    "vectors": none_or(list_of(_is_a(object))),
+    "vectors": none_or(list_of(instance_of(object))),
 }
 
 
@@ -249,7 +239,7 @@ class HashedNeighbors(Storable, BaseEstimator):
             )
         if y is not None:
             check_same_length(X=X, y=y)
-        X = X.tocsr() if sparse.issparse(X) else X
+        X = _with_rows(X)
         with unchanged_on_failure(self):
             self.hasher_ = clone(self.hasher).fit(X, y)
             self._probe = _some_rows(X)
@@ -353,6 +343,9 @@ class HashedNeighbors(Storable, BaseEstimator):
         ValueError
             If there are fewer than `n_neighbors` rows to find, `X` is malformed, or the
             hasher has changed since the fit.
+
+        TypeError
+            If `n_neighbors` is no integer, or `return_distance` no bool.
         """
         check_boolean(return_distance, "return_distance")
         search = self._search()
@@ -411,6 +404,9 @@ class HashedNeighbors(Storable, BaseEstimator):
         ------
         ValueError
             If `X` or `radius` is malformed, or the hasher has changed since the fit.
+
+        TypeError
+            If `return_distance` or `sort_results` is no bool.
         """
         check_boolean(return_distance, "return_distance")
         check_boolean(sort_results, "sort_results")
@@ -473,7 +469,7 @@ class HashedNeighbors(Storable, BaseEstimator):
         precisions = np.empty(len(query_labels))
         bytes_a_query = 8 * search.n_live_ * (4 + labels.shape[1])
         height = max(1, working_bytes() // bytes_a_query)
-        X = X.tocsr() if sparse.issparse(X) else X
+        X = _with_rows(X)
         for rows in gen_batches(len(query_labels), height):
             ranking = self._ranking(search, _safe_indexing(X, rows))
             wanted, found = query_labels[rows][:, None], labels[ranking]
@@ -541,6 +537,9 @@ class HashedNeighbors(Storable, BaseEstimator):
             )
         if (self._vectors is None) == (self.metric_ in ("cosine", "euclidean")):
             raise ValueError(f"its vectors do not go with metric_={self.metric_!r}.")
+        shape = as_rows(self._probe).shape[1:]
+        if any(block.shape[1:] != shape for block in blocks or []):
+            raise ValueError("it has vectors that are no rows for its hasher.")
         n_bytes = self._encode(self._probe).shape[1]
         if n_bytes != self.neighbors_.n_features_in_:
             raise ValueError(
@@ -623,7 +622,7 @@ class HashedNeighbors(Storable, BaseEstimator):
         height = max(1, working_bytes() // (8 * n_bits))
         if n_rows <= height:
             return pack_codes(self._values(X) > 0)
-        X = X.tocsr() if sparse.issparse(X) else X
+        X = _with_rows(X)
         return np.concatenate(
             [
                 pack_codes(self._values(_safe_indexing(X, rows)) > 0)
@@ -713,6 +712,13 @@ def _average_precisions(relevant: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Average precision of each row of a ranking, 0 where nothing is relevant."""
     precisions = relevant.cumsum(axis=1) / np.arange(1, relevant.shape[1] + 1)
     return (precisions * relevant).sum(axis=1) / relevant.sum(axis=1).clip(1)
+
+
+def _with_rows(X: Any) -> Any:
+    """Return `X` in a form that rows can be taken of."""
+    if sparse.issparse(X):
+        return X.tocsr()
+    return X if hasattr(X, "__getitem__") else as_array(X, "X")
 
 
 def _some_rows(X: Any) -> Any:

@@ -12,9 +12,9 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklhash._arrays import as_array
+from sklhash._arrays import as_array, refuse_what_is_no_number
 from sklhash._fitting import unchanged_on_failure
-from sklhash._locks import ProcessLock
+from sklhash._forks import ProcessLock
 from sklhash._state import (
     FEATURES,
     Checks,
@@ -370,6 +370,8 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         n_features, y = state["n_features_in_"], state["y"]
         if table.n_bytes not in (n_features, -(-n_features // 8)):
             raise ValueError(f"{n_features} columns make no {table.n_bytes} bytes.")
+        if table.n_bits > MAX_BITS:
+            raise ValueError(f"codes may have {MAX_BITS} bits, got {table.n_bits}.")
         if y is not None and y.shape[0] != table.n_arrived:
             raise ValueError(f"it has {y.shape[0]} labels for {table.n_arrived} codes.")
         self.device = device if device.startswith("cuda") else "cpu"
@@ -421,6 +423,7 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
             ensure_all_finite=real_valued,
         )
         if real_valued:
+            refuse_what_is_no_number(X)
             with np.errstate(over="ignore"):  # a threshold beyond a small dtype
                 X = X > self.threshold
         packed = check_codes(X, packed=self.packed, name="X")
@@ -476,7 +479,7 @@ def _as_labels(X: Any, y: Any) -> NDArray[Any] | sparse.csr_array | None:
     check_same_length(X=X, y=y)
     if sparse.issparse(y):
         return sparse.csr_array(y, copy=True)
-    y = np.array(y)
+    y = as_array(y, "y").copy()
     if y.ndim not in (1, 2):
         raise ValueError(f"y must be a vector or a matrix, got shape {y.shape}.")
     if y.dtype == object and not any(isinstance(label, str) for label in y.flat):

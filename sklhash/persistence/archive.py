@@ -28,6 +28,7 @@ from sklhash.persistence.arrays import (
     in_file_order,
     pieces_of,
 )
+from sklhash.persistence.strict_json import check_length, parsed
 
 __all__ = ["MmapMode", "naming_file", "read_archive", "write_archive"]
 
@@ -35,11 +36,10 @@ MmapMode = Literal["r", "c"] | None
 
 FORMAT = 1
 DESCRIPTION, ARRAYS = "model.json", "arrays.safetensors"
-LONGEST_DESCRIPTION = 2**24  # bytes; what is long is an array
-LONGEST_DIRECTORY = 2**16
+LONGEST_DIRECTORY = 2**10
+LONGEST_REASON = 1000  # characters, some of which are the file's
 
 _COMMENT = b"sklhash crc32 "
-_LONGEST_END = 2**16 + 22  # of a zip: its last record and a comment
 _END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -51,9 +51,11 @@ _BLOCK = 2**20
 
 _MALFORMED = (
     ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
     LookupError,
+    MemoryError,
     RuntimeError,  # of torch, and too deep a nest
     TypeError,
     ValueError,
@@ -88,15 +90,12 @@ def write_archive(path: PathLike, description: dict[str, Any], arrays: Arrays) -
     TypeError
         If an array has another dtype.
     ValueError
-        If the description takes more than 16 MiB.
+        If the description takes more than 8 MiB or holds more than 262,144 lists and
+        dicts.
     """
     numbered = {"format": FORMAT, **description}
     text = json.dumps(numbered, indent=1, allow_nan=False).encode()
-    if len(text) > LONGEST_DESCRIPTION:
-        raise ValueError(
-            f"The description takes {len(text)} bytes, and {LONGEST_DESCRIPTION} is "
-            "the most: arrays are to hold what is long."
-        )
+    check_length(text)
     arrays = in_file_order(arrays)
     header = header_of(arrays)
     with written_whole(path) as file:
@@ -144,13 +143,12 @@ def read_archive(
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        _refuse_long_directory(file, size)
+        _refuse_other_end(file, size)
         with zipfile.ZipFile(file) as archive:
             entries = _entries(archive, file, size)
-            description = _parsed(archive.read(DESCRIPTION))
-            has_checksum = archive.comment.startswith(_COMMENT)
+            description = _description(archive.read(DESCRIPTION))
         if verify:
-            _verify(file, size, has_checksum)
+            _verify(file, size)
         start, stop = entries[ARRAYS]
         if mmap_mode is None:
             file.seek(start)
@@ -167,7 +165,10 @@ def naming_file(path: PathLike) -> Iterator[None]:
     try:
         yield
     except _MALFORMED as bad:
-        reason = bad if isinstance(bad, (ValueError, RuntimeError)) else repr(bad)
+        is_told = isinstance(bad, (ValueError, RuntimeError))
+        reason = str(bad) if is_told else f"a part of it is malformed: {bad!r}."
+        if len(reason) > LONGEST_REASON:
+            reason = f"{reason[:LONGEST_REASON]}…"
         raise ValueError(
             f"{os.fspath(path)!r} cannot be loaded as a file of sklhash.save: {reason}"
         ) from bad
@@ -202,21 +203,22 @@ def _checksum(file: BinaryIO, size: int) -> bytes:
     return b"%08x" % checksum
 
 
-def _refuse_long_directory(file: BinaryIO, size: int) -> None:
-    """Refuse what is no zip, or one whose list of parts would take long to read."""
-    file.seek(max(0, size - _LONGEST_END))
-    tail = file.read()
-    place = tail.rfind(b"PK\5\6")
-    if place < 0 or len(tail) - place < _END.size:
-        raise ValueError("it is truncated or no zip: it does not end as one.")
-    lengths = [_END.unpack_from(tail, place)[5]]
-    locator_at = place - _LOCATOR.size
-    if locator_at >= 0 and tail.startswith(b"PK\6\7", locator_at):
-        record_at = _LOCATOR.unpack_from(tail, locator_at)[2]
-        file.seek(min(record_at, size))
-        record = file.read(_END_64.size)
-        lengths.append(_END_64.unpack(record)[8])
-    if max(lengths) > LONGEST_DIRECTORY:
+def _refuse_other_end(file: BinaryIO, size: int) -> None:
+    """Refuse what does not end as our files, or whose list of parts is long to read."""
+    n_end = _END.size + len(_COMMENT) + 8
+    file.seek(max(0, size - n_end - _LOCATOR.size - _END_64.size))
+    tail = file.read(size)
+    end = tail[-n_end:]
+    if not end.startswith(b"PK\5\6") or not end[_END.size :].startswith(_COMMENT):
+        raise ValueError(
+            "it is truncated, has something appended, or was written by another "
+            "program: it does not end in a checksum."
+        )
+    *_, n_directory, _, n_comment = _END.unpack_from(end)
+    lengths = [n_directory]
+    if tail.startswith(b"PK\6\7", -n_end - _LOCATOR.size):
+        lengths.append(_END_64.unpack_from(tail)[8])
+    if max(lengths) > LONGEST_DIRECTORY or n_comment != len(_COMMENT) + 8:
         raise ValueError(f"its list of parts takes {max(lengths)} bytes.")
 
 
@@ -230,16 +232,22 @@ def _entries(archive: zipfile.ZipFile, file: BinaryIO, size: int) -> dict[str, _
             f"else, got {names}."
         )
     for info in infos:
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits:
             raise ValueError(f"its part {info.filename!r} is compressed or encrypted.")
         if info.file_size != info.compress_size or info.file_size > size:
             raise ValueError(
                 f"its part {info.filename!r} says that it has {info.file_size} bytes, "
                 f"in {info.compress_size} of a file of {size}."
             )
-    if infos[0].file_size > LONGEST_DESCRIPTION:
-        raise ValueError(f"its {DESCRIPTION} takes {infos[0].file_size} bytes.")
-    return {info.filename: _entry(info, file, size) for info in infos}
+    entries, end = {}, 0
+    for info in infos:
+        if info.header_offset != end:
+            raise ValueError(f"its part {info.filename!r} should begin at byte {end}.")
+        entries[info.filename] = _entry(info, file, size)
+        end = entries[info.filename].stop
+    if archive.start_dir != end:
+        raise ValueError(f"its list of parts should begin at byte {end}.")
+    return entries
 
 
 def _entry(info: zipfile.ZipInfo, file: BinaryIO, size: int) -> _Entry:
@@ -252,10 +260,8 @@ def _entry(info: zipfile.ZipInfo, file: BinaryIO, size: int) -> _Entry:
     return _Entry(start, stop)
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
-    description = json.loads(
-        text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant
-    )
+def _description(text: bytes) -> dict[str, Any]:
+    description = parsed(text)
     number = description.get("format") if isinstance(description, dict) else None
     if type(number) is not int or number != FORMAT:
         raise ValueError(
@@ -264,26 +270,11 @@ def _parsed(text: bytes) -> dict[str, Any]:
     return description
 
 
-def _verify(file: BinaryIO, size: int, has_checksum: bool) -> None:
-    if not has_checksum:
-        raise ValueError(
-            "it has no checksum: it was changed, or written by another program."
-        )
+def _verify(file: BinaryIO, size: int) -> None:
     file.seek(size - 8)
     expected = file.read(8)
     if _checksum(file, size - 8) != expected:
         raise ValueError("it was changed since it was written: its checksum differs.")
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError(f"its {DESCRIPTION} has a name twice, among {list(found)}.")
-    return found
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"its {DESCRIPTION} has {name}, which is no JSON.")
 
 
 def _read_aligned(file: BinaryIO, size: int) -> NDArray[np.uint8]:

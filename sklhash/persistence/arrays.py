@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklhash.persistence.strict_json import parsed
+
 __all__ = [
     "ALIGNMENT",
     "Arrays",
@@ -28,7 +30,8 @@ Arrays = dict[str, NDArray[Any]]
 # Mapped codes are to begin at a cache line; the safetensors package aligns to 8 bytes
 # and has no setting for it, so the header is written here.
 ALIGNMENT = 64
-LONGEST_HEADER = 100_000_000  # what the safetensors package reads
+LONGEST_HEADER = 2**22  # bytes: some 30,000 arrays
+MOST_AXES = 64  # of numpy
 PIECE = 2**24  # bytes
 
 _NAMES = {"b1": "BOOL"} | {
@@ -107,10 +110,13 @@ def arrays_in(data: NDArray[np.uint8]) -> Arrays:
             f"its arrays have {len(data)} bytes, of which the first eight call for a "
             f"header of {length}."
         )
-    header = json.loads(data[8 : 8 + length].tobytes())
+    header = parsed(data[8 : 8 + length].tobytes())
     values = data[8 + length :]
     _check_spans(header, len(values))
-    return {name: _cut(values, **entry) for name, entry in header.items()}
+    arrays = {name: _cut(values, **entry) for name, entry in header.items()}
+    for name, array in arrays.items():
+        _check_values(name, array)
+    return arrays
 
 
 def _check_spans(header: dict[str, Any], size: int) -> None:
@@ -122,7 +128,9 @@ def _check_spans(header: dict[str, Any], size: int) -> None:
                 f"array {name!r} has dtype {dtype!r}, which is none of "
                 f"{', '.join(_DTYPES)}."
             )
-        if not all(type(n) is int and n >= 0 for n in shape):
+        if len(shape) > MOST_AXES or not all(
+            type(n) is int and 0 <= n < 2**63 for n in shape
+        ):
             raise ValueError(f"array {name!r} has the shape {shape}.")
         begin, stop = entry["data_offsets"]
         n_bytes = prod(shape) * _DTYPES[dtype].itemsize
@@ -137,6 +145,14 @@ def _check_spans(header: dict[str, Any], size: int) -> None:
             f"it is truncated or has something appended: its arrays end at byte {end} "
             f"of the data, and there are {size}."
         )
+
+
+def _check_values(name: str, array: NDArray[Any]) -> None:
+    """Refuse what compiled code does not look out for."""
+    if not array.flags.aligned:
+        raise ValueError(f"array {name!r} does not begin at a multiple of its items.")
+    if array.dtype == bool and array.size and array.view(np.uint8).max() > 1:
+        raise ValueError(f"array {name!r} has bools that are neither true nor false.")
 
 
 def _cut(

@@ -171,7 +171,7 @@ def _of_torch(name: str) -> Any:
     if last.startswith("_"):
         return None
     if module == "torch.nn.functional":
-        found = getattr(functional, last, None)
+        found = vars(functional).get(last)
         return found if inspect.isroutine(found) else None
     if module == "torch.optim":
         return _subclass(torch.optim, last, torch.optim.Optimizer)
@@ -183,5 +183,5 @@ def _of_torch(name: str) -> Any:
 
 
 def _subclass(namespace: Any, name: str, wanted: type) -> Any:
-    found = getattr(namespace, name, None)
+    found = None if namespace is None else vars(namespace).get(name)
     return found if inspect.isclass(found) and issubclass(found, wanted) else None

@@ -32,6 +32,7 @@ from sklhash.persistence.values import Decoder, Encoder, Kind
 __all__ = ["ESTIMATOR_KIND"]
 
 _OUTPUT = "_sklearn_output_config"
+_OUTPUTS = ({}, *({"transform": name} for name in ("default", "pandas", "polars")))
 
 _per_feature = array_of("f", "n_features")
 _per_component = array_of("f", "n_components")
@@ -89,6 +90,7 @@ def _encode_estimator(
         parameters |= dict.fromkeys(estimator._not_stored)
     else:
         fitted = fitted_attributes(estimator)
+        parameters |= dict.fromkeys({"memory"} & parameters.keys())
     return {
         "class": name_of(kind, name),
         "parameters": _encode_items(parameters, encoder, name),
@@ -108,8 +110,11 @@ def _decode_estimator(parts: Any, decoder: Decoder) -> BaseEstimator:
     estimator = _unfitted(kind, _decode_items(parts["parameters"], decoder))
     if parts["fitted"]:
         _fit_from(estimator, parts["fitted"], decoder)
-    if parts["output"] is not None:
-        setattr(estimator, _OUTPUT, decoder.decode(parts["output"]))
+    output = decoder.decode(parts["output"])
+    if output is not None:
+        if output not in _OUTPUTS:
+            raise ValueError(f"it has an unknown form of output, {output!r}.")
+        setattr(estimator, _OUTPUT, output)
     return estimator
 
 
@@ -119,7 +124,16 @@ def _unfitted(kind: type, parameters: dict[str, Any]) -> BaseEstimator:
         raise ValueError(f"{kind.__name__} has no parameters {sorted(unknown)}.")
     estimator = kind(**parameters)
     estimator._validate_params()
+    if isinstance(estimator, Pipeline):
+        _check_pipeline(estimator)
     return estimator
+
+
+def _check_pipeline(pipeline: Pipeline) -> None:
+    """Refuse steps that are none, and a cache, out of which pickles would be loaded."""
+    if pipeline.memory is not None:
+        raise ValueError(f"it has a cache for a Pipeline, {pipeline.memory!r}.")
+    pipeline._validate_steps()
 
 
 def _fit_from(estimator: Any, parts: dict[str, Any], decoder: Decoder) -> None:

@@ -75,8 +75,8 @@ def save(estimator: Any, path: PathLike) -> None:
     -----
     A deep hasher is kept with the state of its optimizer, so that
     :meth:`~sklhash.DeepHasher.partial_fit` and `warm_start` go on as if it had never
-    been away. Callbacks of :meth:`set_callbacks`, an `accelerator` and requests of
-    metadata are not kept.
+    been away. Callbacks of :meth:`set_callbacks`, an `accelerator`, the `memory` of a
+    pipeline and requests of metadata are not kept.
 
     Examples
     --------

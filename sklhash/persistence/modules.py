@@ -18,10 +18,12 @@ from sklhash.persistence.values import Decoder, Encoder, Kind
 
 __all__ = ["TORCH_KINDS"]
 
-_INTERNAL = vars(nn.Module()).keys() - {"training"}
+_INTERNAL = {*vars(nn.Module()), "_compiled_call_impl"} - {"training"}
 _HOOKS = [name for name in _INTERNAL if name.endswith("_hooks")]
+_OF_RECURRENT = {"_flat_weights", "_flat_weight_refs"}  # made of its parameters
+MOST_VISITS = 2**16
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-_SIMPLE = (bool, int, float, str, Tensor, type(None))
+_BESIDE_OWN_STATE = (bool, int, float, str, list, tuple, dict)
 
 
 def _is_tensor(value: Any) -> bool:
@@ -64,10 +66,14 @@ def _decode_device(parts: Any, decoder: Decoder) -> torch.device:
 
 
 def _decode_dtype(parts: Any, decoder: Decoder) -> torch.dtype:
-    dtype = getattr(torch, parts, None)
-    if not isinstance(dtype, torch.dtype):
+    if parts not in _DTYPES:
         raise ValueError(f"it has a tensor of dtype {parts!r}.")
-    return dtype
+    return _DTYPES[parts]
+
+
+_DTYPES = {
+    name: dtype for name, dtype in vars(torch).items() if isinstance(dtype, torch.dtype)
+}
 
 
 def _encode_size(value: torch.Size, encoder: Encoder, name: str) -> Any:
@@ -120,10 +126,14 @@ def _node(
 ) -> dict[str, Any]:
     if any(getattr(module, hooks) for hooks in _HOOKS):
         raise TypeError(f"{name} must be a module without hooks to be saved.")
-    attributes = {k: v for k, v in vars(module).items() if k not in _INTERNAL}
+    left_out = _INTERNAL | (_OF_RECURRENT if isinstance(module, nn.RNNBase) else set())
+    attributes = {k: v for k, v in vars(module).items() if k not in left_out}
     node: dict[str, Any] = {"class": name_of(type(module), name)}
     if _keeps_own_state(type(module)):
-        attributes = {k: v for k, v in attributes.items() if isinstance(v, _SIMPLE)}
+        attributes = {
+            key: value if isinstance(value, _BESIDE_OWN_STATE) else None
+            for key, value in attributes.items()
+        }
         node["own_state"] = encoder.encode(module.get_extra_state(), f"{name}.state")
     return node | {
         "attributes": {
@@ -152,11 +162,36 @@ def _keeps_own_state(kind: type[nn.Module]) -> bool:
 
 def _decode_module(parts: Any, decoder: Decoder) -> nn.Module:
     nodes = parts["modules"]
+    _check_tree([list(node["children"].values()) for node in nodes])
     tensors = [_decode_entry(entry, decoder) for entry in parts["tensors"]]
     modules = [_empty(node["class"], decoder) for node in nodes]
     for module, node in zip(modules, nodes, strict=True):
         _fill(module, node, modules, tensors, decoder)
     return modules[0]
+
+
+def _check_tree(children: list[list[Any]]) -> None:
+    """Refuse modules that are in themselves, or in so many places that none can walk.
+
+    Torch walks over modules by every way that leads to them.
+    """
+    n_visits: dict[int, int] = {}
+    under_way: set[int] = set()
+
+    def visits(place: int) -> int:
+        if place in under_way:
+            raise ValueError("it has a module that is a part of itself.")
+        if place not in n_visits:
+            under_way.add(place)
+            parts = (part for part in children[place] if part is not None)
+            n_visits[place] = 1 + sum(visits(_index(part, children)) for part in parts)
+            under_way.remove(place)
+        return n_visits[place]
+
+    if visits(0) > MOST_VISITS:
+        raise ValueError(f"it has modules in more than {MOST_VISITS} places.")
+    if len(n_visits) < len(children):
+        raise ValueError("it has modules that are no part of another one.")
 
 
 def _decode_entry(entry: dict[str, Any], decoder: Decoder) -> Tensor:
@@ -194,6 +229,8 @@ def _fill(
         module.add_module(name, _at(number, modules))
     if _keeps_own_state(type(module)):
         module.set_extra_state(decoder.decode(node["own_state"]))
+    if isinstance(module, nn.RNNBase):
+        module._init_flat_weights()
 
 
 def _refuse_name_of_class(kind: type, name: str) -> None:
@@ -204,11 +241,13 @@ def _refuse_name_of_class(kind: type, name: str) -> None:
 
 
 def _at(number: Any, items: list[Any]) -> Any:
-    if number is None:
-        return None
+    return None if number is None else items[_index(number, items)]
+
+
+def _index(number: Any, items: list[Any]) -> int:
     if type(number) is not int or not 0 <= number < len(items):
         raise ValueError(f"it names part {number!r} of {len(items)} of a module.")
-    return items[number]
+    return number
 
 
 def _is_a(kind: type) -> Any:

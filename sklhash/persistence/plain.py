@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.base import BaseEstimator
 
 from sklhash.persistence.classes import name_of
 from sklhash.persistence.values import Decoder, Encoder, Kind, is_native
@@ -59,10 +60,19 @@ def _encode_scalar(value: np.generic, encoder: Encoder, name: str) -> Any:
 
 
 def _decode_scalar(parts: Any, decoder: Decoder) -> np.generic:
-    dtype, value = parts
-    if not is_native(np.dtype(dtype)):
-        raise ValueError(f"it has a number of dtype {dtype!r}.")
-    return np.dtype(dtype).type(decoder.decode(value))
+    dtype, encoded = parts
+    value = decoder.decode(encoded)
+    if dtype not in _SCALARS or type(value) not in (bool, int, float):
+        raise ValueError(f"it has {encoded!r} for a number of dtype {dtype!r}.")
+    with np.errstate(all="raise"):
+        return _SCALARS[dtype](value)
+
+
+_SCALARS = {
+    dtype.name: dtype.type
+    for dtype in map(np.dtype, np.typecodes["All"])
+    if is_native(dtype)
+}
 
 
 def _encode_array(y: NDArray[Any], encoder: Encoder, name: str) -> Any:
@@ -71,6 +81,14 @@ def _encode_array(y: NDArray[Any], encoder: Encoder, name: str) -> Any:
 
 def _decode_array(parts: Any, decoder: Decoder) -> NDArray[Any]:
     return decoder.take(parts)
+
+
+def _encode_transposed(y: NDArray[Any], encoder: Encoder, name: str) -> Any:
+    return encoder.put(y.T, name)
+
+
+def _decode_transposed(parts: Any, decoder: Decoder) -> NDArray[Any]:
+    return decoder.take(parts).T
 
 
 def _is_objects(value: Any) -> bool:
@@ -197,6 +215,8 @@ def _encode_frame(frame: Any, encoder: Encoder, name: str) -> Any:
 
 def _decode_frame(parts: Any, decoder: Decoder) -> Any:
     names, columns = decoder.decode(parts["names"]), decoder.decode(parts["columns"])
+    if not all(isinstance(column, np.ndarray) for column in columns):
+        raise ValueError("it has a table whose columns are not all arrays.")
     if parts["library"] == "pandas":
         import pandas
 
@@ -245,7 +265,7 @@ def _encode_record(value: Any, encoder: Encoder, name: str) -> Any:
 
 def _decode_record(parts: Any, decoder: Decoder) -> Any:
     kind = decoder.classes.find(parts["class"])
-    if not is_dataclass(kind):
+    if not is_dataclass(kind) or issubclass(kind, BaseEstimator):  # type: ignore[arg-type]
         raise ValueError(f"it has fields of {parts['class']!r}, which has none.")
     contents = {name: decoder.decode(item) for name, item in parts["fields"].items()}
     return kind(**contents)  # type: ignore[operator]
@@ -273,6 +293,13 @@ def _is_native_array(value: Any) -> bool:
     return type(value) in (np.ndarray, np.memmap) and is_native(value.dtype)
 
 
+def _is_in_columns(value: Any) -> bool:
+    """Tell what keeps its order in memory, on which the bits of products depend."""
+    return _is_native_array(value) and list(value.strides) != sorted(
+        value.strides, reverse=True
+    )
+
+
 def _is_native_scalar(value: Any) -> bool:
     return isinstance(value, np.generic) and is_native(value.dtype)
 
@@ -286,6 +313,7 @@ PLAIN_KINDS = [
     Kind("tuple", _is_exactly(tuple), _encode_tuple, _decode_tuple),
     Kind("dict", _is_exactly(dict), _encode_dict, _decode_dict),
     Kind("scalar", _is_native_scalar, _encode_scalar, _decode_scalar),
+    Kind("transposed", _is_in_columns, _encode_transposed, _decode_transposed),
     Kind("array", _is_native_array, _encode_array, _decode_array),
     Kind("characters", _is_characters, _encode_characters, _decode_characters),
     Kind("text", _is_text, _encode_text, _decode_text),

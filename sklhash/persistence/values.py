@@ -158,9 +158,11 @@ class Decoder:
             self.classes = before
 
     def take(self, name: str) -> NDArray[Any]:
-        """Return an array."""
+        """Return an array, once, so that a short file cannot become large in memory."""
         if name not in self._arrays:
             raise ValueError(f"it has no array {name!r}, which its description names.")
+        if name in self._used:
+            raise ValueError(f"it names its array {name!r} twice.")
         self._used.add(name)
         return self._arrays[name]
 

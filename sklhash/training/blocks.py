@@ -28,6 +28,8 @@ def float32_rows(X: Any, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
         if sparse.issparse(block):
             block = block.astype(np.float32).toarray()
         block = np.require(block, np.float32, ["C", "W"])
+        if min(block.strides) < 0:  # along a single row: torch refuses it
+            block = block.copy()
     values = torch.from_numpy(block).view(-1)
     if not isfinite(torch.dot(values, values)):
         assert_all_finite(block, input_name="X")

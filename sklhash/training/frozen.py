@@ -54,7 +54,7 @@ def through(
     """Walk over a backbone's features, of no more rows at once than are trained on."""
     backbone.eval()
     for block in blocks:
-        for rows in block.split(batch_size):
+        for rows in block.split(int(batch_size)):
             with torch.inference_mode():
                 features = backbone(rows.to(device))
             yield features

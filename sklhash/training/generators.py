@@ -79,7 +79,9 @@ class DeviceGenerator(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the generator, which cannot be read where its device is not."""
-        return vars(self) | {"_state": self._current_state(), "_generator": None}
+        # It stays, as a process that is spawned reads a tensor where it is.
+        self._state = self._current_state()
+        return vars(self) | {"_generator": None}
 
 
 def draw_seed_from(generator: torch.Generator) -> int:

@@ -345,7 +345,7 @@ class HashingNet(NeuralNet):
         """Return the bits of rows to train on, (n, n_bits)."""
         self.module_.eval()
         with torch.inference_mode():
-            batches = to_device(x, self.device).split(self.batch_size)
+            batches = to_device(x, self.device).split(int(self.batch_size))
             bits = torch.cat([self.module_(batch) > 0 for batch in batches])
         return bits.cpu().numpy()
 

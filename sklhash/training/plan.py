@@ -73,3 +73,13 @@ class TrainingPlan:
     def after_training(self) -> TrainingPlan:
         """Return what later trainings of the same net go on with."""
         return replace(self, frozen_backbone=None, held_out=None, companions=())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hold the generator's state in its place, since torch leaks copies of it."""
+        return vars(self) | {"generator": self.generator.get_state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the generator anew."""
+        generator = torch.Generator()
+        generator.set_state(state["generator"])
+        vars(self).update(state | {"generator": generator})

@@ -25,12 +25,15 @@ def resolve_device(device: str | torch.device) -> str:
     if device == "auto":
         return next(name for name, there in available.items() if there)
     try:
-        kind = torch.device(device).type
+        wanted = torch.device(device)
     except RuntimeError as error:
         raise ValueError(
             f"device must be 'auto' or a torch device, got {device!r}: {error}"
         ) from error
-    if not available.get(kind, True):
+    is_there = available.get(wanted.type, True)
+    if wanted.type == "cuda" and wanted.index is not None:
+        is_there = is_there and wanted.index < torch.cuda.device_count()
+    if not is_there:
         raise ValueError(f"device={str(device)!r} is not available on this machine.")
     return str(device)
 

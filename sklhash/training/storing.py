@@ -6,8 +6,21 @@ from typing import Any
 
 import torch
 from skorch.history import History
-from torch import Tensor
+from torch import Tensor, nn
 
+from sklhash._state import (
+    Checks,
+    check_state,
+    fields,
+    flag,
+    instance_of,
+    none_or,
+    one_of,
+    whole,
+)
+from sklhash.training.augment import FeatureAugmentation
+from sklhash.training.backbones import BackboneHead
+from sklhash.training.generators import DeviceGenerator
 from sklhash.training.net import HashingNet
 from sklhash.training.plan import TrainingPlan
 
@@ -16,6 +29,21 @@ __all__ = ["net_of", "stored_net"]
 SETTINGS = ("batch_size", "lr", "max_epochs", "optimizer", "verbose")
 COUNTS = ("n_epochs_before", "n_epochs_planned", "n_rows_seen", "is_finished", "stops")
 PLANNED = ("augment_generator", "augmentation", "split_seed", "precision", "compiled")
+
+_CHECKS: Checks = {
+    "module": instance_of(nn.Module),
+    "criterion": instance_of(nn.Module),
+    "counts": fields(
+        **dict.fromkeys(COUNTS[:3], whole()), **dict.fromkeys(COUNTS[3:], flag)
+    ),
+    "plan": fields(
+        augment_generator=none_or(instance_of(DeviceGenerator)),
+        augmentation=none_or(instance_of(FeatureAugmentation)),
+        split_seed=none_or(whole()),
+        precision=one_of("float32", "bf16"),
+        compiled=flag,
+    ),
+}
 
 
 def stored_net(net: HashingNet) -> dict[str, Any]:
@@ -44,6 +72,7 @@ def net_of(stored: dict[str, Any], device: str) -> HashingNet:
     ValueError
         If its parts do not fit together.
     """
+    check_state(stored, _CHECKS, of="a net", others=True)
     generator = torch.Generator()
     generator.set_state(stored["generator"].cpu())
     settings = stored["settings"]
@@ -53,7 +82,7 @@ def net_of(stored: dict[str, Any], device: str) -> HashingNet:
     if unknown:
         raise ValueError(f"a net has no settings {unknown}.")
     net = HashingNet(
-        stored["module"],
+        _trained_part(stored),
         stored["criterion"],
         plan=TrainingPlan(generator, **{n: stored["plan"][n] for n in PLANNED}),
         device=device,
@@ -62,6 +91,7 @@ def net_of(stored: dict[str, Any], device: str) -> HashingNet:
     net.initialize()
     net.optimizer_.load_state_dict(stored["optimizer"])
     _check_optimizer(net.optimizer_)
+    net.module_ = stored["module"]
     net.history_ = History(stored["history"])
     for name in COUNTS:
         setattr(net, name, stored["counts"][name])
@@ -69,12 +99,25 @@ def net_of(stored: dict[str, Any], device: str) -> HashingNet:
     return net
 
 
+def _trained_part(stored: dict[str, Any]) -> nn.Module:
+    """Return what the optimizer has: the head alone where features were kept."""
+    module, groups = stored["module"], stored["optimizer"]["param_groups"]
+    if not isinstance(module, BackboneHead) or not module.frozen:
+        return module
+    n_trained = sum(len(group["params"]) for group in groups)
+    parts = module.head, stored["criterion"]
+    n_without_backbone = sum(len([*part.parameters()]) for part in parts)
+    return module.head if n_trained == n_without_backbone else module
+
+
 def _is_of_optimizer(name: str) -> bool:
     return name.startswith("optimizer__")
 
 
-def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+def _check_optimizer(optimizer: Any) -> None:
     """Refuse a state of weights of another shape, which torch takes as it is."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(f"a net has an optimizer that is none, {optimizer!r}.")
     for group in optimizer.param_groups:
         for weights in group["params"]:
             for name, value in optimizer.state.get(weights, {}).items():

@@ -339,6 +339,33 @@ def test_the_docstring_tells_of_every_parameter_and_attribute(cls, digits):
     assert all(hasattr(fitted, a.name) for a in doc["Attributes"])
 
 
+@all_hashers
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_the_number_of_bits_may_be_of_any_integer_dtype(cls, dtype, digits):
+    X, y = digits
+    hasher = make(cls, dtype(12), packed=True).fit(X, y)
+    expected = make(cls, 12, packed=True).fit(X, y).transform(X)
+    np.testing.assert_array_equal(hasher.transform(X), expected)
+
+
+@all_hashers
+def test_a_single_row_may_lie_backwards_in_memory(cls, digits):
+    X, y = digits
+    hasher = make(cls).fit(X, y)
+    np.testing.assert_array_equal(
+        hasher.transform(X[:1][::-1]), hasher.transform(X[:1])
+    )
+
+
+@all_hashers
+@pytest.mark.parametrize(
+    "X", [[["a", 1.0]], [[{}, 1.0]], pd.DataFrame({"a": [0.5], "b": ["x"]})], ids=str
+)
+def test_features_that_are_no_numbers_are_refused(cls, X):
+    with pytest.raises((TypeError, ValueError), match="string|real number"):
+        make(cls).fit(X, [0])
+
+
 @supervised_hashers
 @pytest.mark.parametrize(
     "convert",

@@ -112,3 +112,9 @@ def test_codes_that_are_no_pair_are_refused():
 def test_options_of_a_mean_are_refused():
     with pytest.raises(ValueError, match=r"\['sample_weight'\] cannot be given"):
         compare_retrieval(codes(8), codes(8), *LABELS, sample_weight=np.ones(80))
+
+
+@pytest.mark.parametrize("option", [{"ties": "random"}, {"k": 0}, {"empty": None}])
+def test_options_of_the_score_are_checked_by_it(option):
+    with pytest.raises(ValueError, match=f"'{next(iter(option))}' parameter"):
+        compare_retrieval(codes(8), codes(8), *LABELS, **option)

@@ -346,6 +346,12 @@ def test_what_cannot_be_scored_is_refused(data, options, message):
         neighbor_recall_score(*data, **{"k": 2, "n_neighbors": 2, **options})
 
 
+def test_numbers_may_be_of_a_small_dtype():
+    options = [{"k": of(3), "n_neighbors": of(2)} for of in (int, np.uint8)]
+    scores = [neighbor_recall_score(*DATA, **option) for option in options]
+    assert scores[0] == scores[1]
+
+
 def test_a_sample_cannot_be_among_its_own_neighbors():
     options = {"k": 2, "exclude_self": True}
     assert neighbor_recall_score(CODES, CODES, X, X, n_neighbors=2, **options) == 1

@@ -450,6 +450,8 @@ def test_exclude_self_from_a_database_of_several_chunks(ties, n_labels):
         ([-1, 0, 1], "from 0 to 8"),
         ([0.0, 1.0, 2.0], "from 0 to 8"),
         ([True, False, True], "from 0 to 8"),
+        ([[0], [1, 2], [3]], "exclude_self is no array"),
+        ({}, "exclude_self must be a bool or the database row of each query"),
     ],
 )
 def test_rows_that_are_no_rows_of_the_queries_are_refused(name, rows, message):

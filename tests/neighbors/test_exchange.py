@@ -37,7 +37,7 @@ def test_faiss_takes_codes_of_any_strides(tmp_path):
 
 def test_without_faiss_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(ImportError, match="pip install faiss-cpu"):
+    with pytest.raises(ImportError, match=r"pip install 'sklhash\[faiss\]'"):
         to_faiss(pack_codes(random_codes(3, 8)))
 
 

@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -268,6 +269,9 @@ def test_a_memory_mapped_search(tmp_path):
         ({"algorithm": "tree"}, np.zeros((3, 2)), r"'algorithm' parameter"),
         ({"device": "gpu"}, np.zeros((3, 2)), r"'cuda' or 'cuda:N', got 'gpu'"),
         ({"device": "cuda:99"}, np.zeros((3, 2)), r"'cuda:99' is not available"),
+        ({"threshold": 0.5}, [[0, "a"]], r"strings|real numbers"),
+        ({"threshold": 0.5}, [[0, {}]], r"X must hold real numbers, got dtype object"),
+        ({"threshold": 0.5}, np.zeros((3, 2), "m8[s]"), r"got dtype timedelta64"),
     ],
 )
 def test_what_cannot_be_indexed_is_refused(parameters, codes, message):
@@ -339,6 +343,13 @@ def test_extreme_radius_and_threshold():
     assert all(len(row) == 9 for row in found)
     X = np.array([[0.5], [2.0]], dtype=np.float16)
     assert (HammingNeighbors(threshold=1e6).fit(X).codes_ == 0).all()
+
+
+def test_labels_may_be_a_tensor():
+    y = torch.tensor([1, 0, 1])
+    search = HammingNeighbors().fit([[0, 1], [1, 1], [0, 0]], y)
+    y[0] = 5
+    np.testing.assert_array_equal(search.y_, [1, 0, 1])
 
 
 def test_labels_need_not_be_classes_unless_scored():

@@ -277,7 +277,7 @@ def test_rows_that_were_added_are_found_as_if_fitted(metric):
     )
     assert one_by_one.score(X_query, y_query) == at_once.score(X_query, y_query)
     if metric in ("cosine", "euclidean"):
-        assert len(one_by_one._vectors._blocks) < 12
+        assert len(one_by_one._vectors.blocks) < 12
 
 
 @pytest.mark.parametrize("metric", [None, *RERANKS])
@@ -725,3 +725,16 @@ def test_without_queries_each_row_finds_the_others(metric):
     np.testing.assert_array_equal(
         np.sort(few[1]), [np.delete(np.arange(6), i) for i in range(6)]
     )
+
+
+def test_features_need_only_say_how_to_become_an_array():
+    class Features:
+        def __array__(self, dtype=None, copy=None):
+            return np.array(X, dtype=dtype)
+
+    search = HashedNeighbors(lsh(), rerank="cosine").fit(Features())
+    expected = HashedNeighbors(lsh(), rerank="cosine").fit(X)
+    for found, wanted in zip(
+        search.kneighbors(X_query), expected.kneighbors(X_query), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)

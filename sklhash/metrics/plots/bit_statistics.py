@@ -19,7 +19,7 @@ from sklhash.metrics.retrieval import codes_of
 __all__ = ["BitStatisticsDisplay"]
 
 _UNDEFINED = "0.6"  # grey
-_STATISTICS = "balance correlation dead_bits duplicate_bits unique_share".split()
+_STATISTICS = ["balance", "correlation", "dead_bits", "duplicate_bits", "unique_share"]
 _N_NAMED = 8  # dead bits, or groups of duplicates, that there is room to name
 
 
@@ -59,6 +59,12 @@ class BitStatisticsDisplay:
 
     duplicates_ : matplotlib Line2D
         The rings around pairs of duplicate bits.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is of another type, or `statistics` lacks something that is
+        drawn.
 
     See Also
     --------

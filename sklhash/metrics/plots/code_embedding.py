@@ -63,6 +63,12 @@ class CodeEmbeddingDisplay:
     texts_ : list of matplotlib Text
         The name of each class, in the midst of its codes.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is of another type, or `y` is no vector of classes, one for each
+        code.
+
     Notes
     -----
     Exact neighbours are found in blocks within scikit-learn's `working_memory`, by
@@ -128,7 +134,7 @@ class CodeEmbeddingDisplay:
 
         perplexity : float, default=30.0
             About how many neighbours of each code are to stay near, as in
-            :class:`~sklearn.manifold.TSNE`; less than `n_samples`.
+            :class:`~sklearn.manifold.TSNE`; positive, and less than `n_samples`.
 
         random_state : int, RandomState instance or None, default=None
             Seed of the first layout.
@@ -194,8 +200,8 @@ class CodeEmbeddingDisplay:
             Their classes; None draws all codes alike.
 
         perplexity : float, default=30.0
-            About how many neighbours of each code are to stay near; less than
-            `n_samples`.
+            About how many neighbours of each code are to stay near; positive, and less
+            than `n_samples`.
 
         random_state : int, RandomState instance or None, default=None
             Seed of the first layout.

@@ -63,6 +63,11 @@ class DistanceHistogramDisplay:
     figure_ : matplotlib figure
         The figure they are in.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is of another type, or the histograms are not of one length.
+
     See Also
     --------
     PrecisionAtRadiusDisplay : What a lookup within a radius finds.

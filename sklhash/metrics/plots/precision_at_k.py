@@ -46,6 +46,11 @@ class PrecisionAtKDisplay:
     figure_ : matplotlib figure
         The figure it is in.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is of another type, or `k` and `precision` are not of one length.
+
     See Also
     --------
     sklhash.metrics.precision_at_k_score : One point of the curve.

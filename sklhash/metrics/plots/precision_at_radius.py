@@ -62,6 +62,11 @@ class PrecisionAtRadiusDisplay:
     figure_ : matplotlib figure
         The figure they are in.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is of another type, or the three arrays are not of one length.
+
     See Also
     --------
     sklhash.metrics.precision_within_radius_score : One point of each line.

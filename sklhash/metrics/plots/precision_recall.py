@@ -61,8 +61,8 @@ class HammingPrecisionRecallDisplay:
         How many items of the ranking count; None is all.
 
     mean_average_precision : float, default=None
-        mAP of the same ranking (mAP@k if `k` is a number), for the legend; None leaves
-        it out.
+        mAP of the same ranking (mAP@k if `k` is a number), from 0 to 1, for the legend;
+        None leaves it out.
 
     name : str, default=None
         Name of the codes, for the legend.
@@ -77,6 +77,11 @@ class HammingPrecisionRecallDisplay:
 
     figure_ : matplotlib figure
         The figure it is in.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is of another type, or the three arrays are not of one length.
 
     See Also
     --------

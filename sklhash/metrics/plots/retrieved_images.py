@@ -97,6 +97,11 @@ class RetrievedImagesDisplay:
     legend_ : matplotlib Legend
         What the marks mean.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is of another type, or the shapes do not go together.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

@@ -53,6 +53,12 @@ class TrainingCurveDisplay:
     lines_ : list of matplotlib Line2D
         The curves, one a quantity.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is of another type, or the history is empty, or an epoch of it
+        has no number.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

@@ -102,5 +102,5 @@ def test_axes_and_style_are_those_given(spoilt):
     assert display.figure_ is figure
     assert display.bars_[0].get_facecolor() == (1, 0, 0, 1)
     assert display.image_.get_cmap().name == "PuOr"
-    with pytest.raises(ValueError, match="ax must be two axes, .* got 1"):
+    with pytest.raises(ValueError, match="ax must be 2 axes, .* got 1"):
         display.plot(axes[0])

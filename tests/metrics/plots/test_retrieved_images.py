@@ -254,9 +254,9 @@ def test_axes_and_style_are_those_given():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"k": 0}, r"k must be an integer from 1 to 180, .* got 0"),
+        ({"k": 0}, r"'k' parameter .* must be an int in the range \[1, inf\). Got 0"),
         ({"k": 181}, r"got 181"),
-        ({"k": 2.0}, r"got 2.0"),
+        ({"k": 2.0}, r"'k' parameter .* Got 2.0"),
         ({"queries": [5]}, r"queries must lie between 0 and 4, got 5"),
         ({"queries": [-1]}, r"got -1"),
         ({"queries": []}, r"at least one, got .* shape \(0,\)"),

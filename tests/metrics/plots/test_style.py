@@ -80,6 +80,6 @@ def test_who_lacks_matplotlib_is_told_what_to_install(monkeypatch):
 def test_that_is_told_before_anything_is_computed(display, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=f"{display.__name__}.from_estimator needs"):
-        display.from_estimator("no estimator", None, None)
+        display.from_estimator("no estimator", [], [])
     with pytest.raises(ImportError, match=f"{display.__name__}.from_predictions needs"):
         display.from_predictions("no codes", None, None, None)

@@ -1,11 +1,18 @@
-"""Locks that the threads of a process share."""
+"""What processes need that are forked where threads are at work."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 
-__all__ = ["ProcessLock"]
+__all__ = ["ProcessLock", "after_fork"]
+
+
+def after_fork(function: Callable[[], object]) -> None:
+    """Call a function in each process that is forked from this one."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
 
 
 class ProcessLock:
@@ -22,8 +29,7 @@ class ProcessLock:
 
     def __init__(self) -> None:
         self._renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
+        after_fork(self._renew)
 
     def _renew(self) -> None:
         self.held = threading.RLock()

@@ -1,0 +1,1 @@
+"""Parts of fuzz_loading.py: files, changes of them, and what loading may answer."""
