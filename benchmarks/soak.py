@@ -30,7 +30,7 @@ from tempfile import TemporaryDirectory
 import torch
 from sklearn.exceptions import UndefinedMetricWarning
 from soaking.cycles import CycleError, Figures, soak
-from soaking.memory import trend_of
+from soaking.memory import share_one_arena, trend_of
 from soaking.page import make_page
 from threadpoolctl import threadpool_limits
 
@@ -40,6 +40,7 @@ SECONDS_BETWEEN_REPORTS = 60
 def main() -> int:
     arguments = parse_arguments()
     torch.set_num_threads(1)
+    share_one_arena()
     try:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("error")

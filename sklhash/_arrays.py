@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["as_array", "refuse_what_is_no_number"]
+__all__ = ["as_array", "refuse_masked", "refuse_what_is_no_number"]
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
@@ -19,14 +19,19 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
         If numpy makes no array of them, such as of rows of different lengths, or some
         of them are masked.
     """
-    if np.ma.is_masked(values):
-        raise ValueError(
-            f"{name} has masked entries, which say nothing: leave their rows out."
-        )
+    refuse_masked(values, name)
     try:
         return np.asarray(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is no array: {error}") from error
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Raise a ValueError if some entries of a masked array are masked."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} has masked entries, which say nothing: leave their rows out."
+        )
 
 
 def refuse_what_is_no_number(X: Any) -> None:

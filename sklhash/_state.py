@@ -28,6 +28,7 @@ __all__ = [
     "number",
     "number_or_array_of",
     "one_of",
+    "positive",
     "size",
     "strings",
     "whole",
@@ -116,6 +117,13 @@ def number(value: Any, sizes: Sizes) -> None:
     """Check a number."""
     if not _is_whole(value) and not isinstance(value, (float, np.floating)):
         raise ValueError(f"a number, got {value!r}")
+
+
+def positive(value: Any, sizes: Sizes) -> None:
+    """Check a number above 0."""
+    number(value, sizes)
+    if not value > 0:
+        raise ValueError(f"a number above 0, got {value!r}")
 
 
 def flag(value: Any, sizes: Sizes) -> None:

@@ -11,6 +11,8 @@ from scipy import sparse
 from sklearn.utils import _param_validation
 from sklearn.utils.validation import _is_arraylike_not_scalar, _num_samples
 
+from sklhash._arrays import refuse_masked
+
 __all__ = [
     "N_JOBS",
     "Interval",
@@ -65,9 +67,13 @@ def check_path(value: Any, name: str = "path") -> None:
 
 
 def check_array_like(value: Any, name: str) -> None:
-    """Raise a TypeError if a value is no array, frame, sparse matrix or sequence."""
+    """Raise an error if a value is no array, frame, sparse matrix or sequence.
+
+    Nor may entries be masked, which scikit-learn would not see.
+    """
     if not (_is_arraylike_not_scalar(value) or sparse.issparse(value)):
         raise TypeError(f"{name} must be array-like, got {value!r}.")
+    refuse_masked(value, name)
 
 
 def check_same_length(**arrays: Any) -> None:

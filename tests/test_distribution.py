@@ -113,7 +113,7 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distribution")
     tree, target = folder / "tree", folder / "dist"
     target.mkdir()
-    unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "results")
+    unwanted = shutil.ignore_patterns("__pycache__", ".*", "results")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, tree / name, ignore=unwanted)
     for name in FILES:
@@ -125,7 +125,9 @@ def built(tmp_path_factory):
     sdist = build("build_sdist", tree, target)
     unpacked, installed = folder / sdist.name.removesuffix(".tar.gz"), folder / "lib"
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        for member in filter(tarfile.TarInfo.isfile, archive):
+            (folder / member.name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / member.name).write_bytes(archive.extractfile(member).read())
     distributed = files_in(unpacked)
     with zipfile.ZipFile(build("build_wheel", unpacked, target)) as archive:
         archive.extractall(installed)

@@ -17,6 +17,9 @@ import numpy as np
 WARM_UP = 0.1  # share of the run before memory is judged
 FLAT = 0.01  # growth that is called flat, as a share of the memory
 MINUTES_TO_JUDGE = 10
+M_ARENA_MAX = -8  # as in glibc's malloc.h
+
+libc = ctypes.CDLL(None)
 
 
 class Sample(NamedTuple):
@@ -49,12 +52,17 @@ class Trend(NamedTuple):
         )
 
 
+def share_one_arena() -> None:
+    """Keep threads from holding pools of free memory of their own, where malloc can."""
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_ARENA_MAX, 1)
+
+
 def take_sample(start: float) -> Sample:
     """Give back what is free, and measure the rest; `start` is a monotonic time."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
     hours = (time.monotonic() - start) / 3600
     n_files = len(os.listdir("/proc/self/fd"))
     return Sample(hours, status("VmRSS") / 2**10, n_files, status("Threads"))

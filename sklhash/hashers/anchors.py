@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklhash._fitting import unchanged_on_failure
-from sklhash._state import Checks, array_of, list_of, not_empty, number, whole
+from sklhash._state import Checks, array_of, list_of, not_empty, number, positive, whole
 from sklhash._validation import Interval, check_same_length
 from sklhash.hashers.base import BaseHasher, draw_seed
 from sklhash.hashers.supervision import (
@@ -83,7 +83,7 @@ class AnchorHasher(BaseHasher):
         **BaseHasher._fitted,
         "classes_": array_of("biufUOT", "n_classes"),
         "center_": array_of("f8", "n_features"),
-        "gamma_": number,
+        "gamma_": positive,
         "_anchors": not_empty(array_of("f4", "n_anchors", "n_features")),
         "_anchor_squares": array_of("f4", "n_anchors"),
         "kernel_mean_": array_of("f8", "n_anchors"),

@@ -63,6 +63,15 @@ class BaseHasher(
 
     packed : bool, default=False
         Whether :meth:`transform` returns codes packed into bytes.
+
+    Notes
+    -----
+    Threads may encode with one hasher at the same time, but not while it is fitted:
+    :meth:`fit` and `partial_fit` set one attribute after the other. For a hasher in use
+    let a :func:`copy.deepcopy` learn, and put it in its place.
+
+    A process that is forked from another begins with one thread of torch, since torch
+    may hang with more. Codes do not depend on that; fits do, in the last digits.
     """
 
     n_bits: int = field(default=64, kw_only=False)

@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import StrOptions
 
-from sklhash.metrics.options import check_k, check_weights, retrieval_score
+from sklhash.metrics.options import (
+    check_k,
+    check_weights,
+    retrieval_score,
+    weighted_sum,
+)
 from sklhash.metrics.rankings import Numbers, Ranking
 from sklhash.metrics.relevance import count_relevance
 from sklhash.metrics.widths import width_of
@@ -125,7 +130,7 @@ def precision_recall_curve(
         )
         return precision, recall, points
     weighted = _with_weights(rankings, weights)
-    precision, recall = mean(weighted, points, average, empty, relevance.n_items)
+    precision, recall = mean(weighted, points, average, empty)
     return precision, recall, points
 
 
@@ -142,9 +147,7 @@ def _curves_by_radius(ranking: Ranking, points: Points, empty: str) -> Curves:
     return _divided(hits, items, empty), _divided(hits, hits[:, -1:], empty)
 
 
-def _mean_by_radius(
-    blocks: Blocks, points: Points, average: str, empty: str, n_items: int
-) -> Curves:
+def _mean_by_radius(blocks: Blocks, points: Points, average: str, empty: str) -> Curves:
     """Return mean precision and recall, from sums over queries of both and divisors."""
     sums = np.zeros((4, len(points)))
     for ranking, weights in blocks:
@@ -173,19 +176,16 @@ def _curves_by_rank(ranking: Ranking, points: Points, empty: str) -> Curves:
     return hits / points, _divided(hits, ranking.all_relevant[:, None], empty)
 
 
-def _mean_by_rank(
-    blocks: Blocks, points: Points, average: str, empty: str, n_items: int
-) -> Curves:
+def _mean_by_rank(blocks: Blocks, points: Points, average: str, empty: str) -> Curves:
     """Return mean precision and recall, from sums over queries of hits and shares."""
-    steps, in_blocks = np.zeros((2, 2, n_items + 1)), []
+    steps, in_blocks = np.zeros((2, 2, len(points) + 1)), []
     for ranking, weights in blocks:
         found = ranking.all_relevant
         shares = weights / np.maximum(found, 1)
         ranking.add_by_rank(np.stack([weights, shares]), steps)
         in_blocks.append((weights, shares, found))
     weights, shares, found = map(np.concatenate, zip(*in_blocks, strict=True))
-    by_rank = ranking.summed_by_rank(steps)[:, : len(points)]
-    hits, recall = np.cumsum(by_rank, axis=1)
+    hits, recall = np.cumsum(ranking.summed_by_rank(steps), axis=1)
     if average == "micro":
         n_hits = weighted_sum(weights, found)
         precision = _divided(hits, weights.sum() * points, empty)

@@ -65,13 +65,13 @@ class Ranking(ABC):
         """Add up the relevance at each rank, one query after the other.
 
         `weights` are of shape (n_sums, n_queries). `steps`, of which
-        :meth:`summed_by_rank` makes the sums, are of shape (2, n_sums, n_items + 1).
+        :meth:`summed_by_rank` makes the sums, are of shape (2, n_sums, k + 1).
         """
 
     @staticmethod
     @abstractmethod
     def summed_by_rank(steps: Numbers) -> Numbers:
-        """Return the relevance at each rank, summed over queries, (n_sums, n_items)."""
+        """Return the relevance at each rank, summed over queries, (n_sums, k)."""
 
     def ideal_discounted_gain(self, discounts: Numbers) -> Numbers:
         """Discounted gain of the database in the best order."""
@@ -136,6 +136,8 @@ class ExpectedRanking(Ranking):
         """Add that share, as steps up where ties start and down where they end."""
         last = np.cumsum(self.counts.totals, axis=1)
         first = last - self.counts.totals
+        k = steps.shape[2] - 1
+        first, last = first.clip(max=k), last.clip(max=k)
         shares = self.counts.relevant / np.maximum(self.counts.totals, 1)
         for up, down, weight in zip(*steps, weights, strict=True):
             heights = (weight[:, None] * shares).ravel()
@@ -218,8 +220,10 @@ class IndexRanking(Ranking):
 
     def add_by_rank(self, weights: Numbers, steps: Numbers) -> None:
         """Add up the relevance at each rank, where it is."""
+        is_counted = self._hits.ranks < steps.shape[2] - 1
+        ranks = self._hits.ranks[is_counted]
         for sums, weight in zip(steps[0], weights, strict=True):
-            np.add.at(sums, self._hits.ranks, np.repeat(weight, self.all_relevant))
+            np.add.at(sums, ranks, np.repeat(weight, self.all_relevant)[is_counted])
 
     @staticmethod
     def summed_by_rank(steps: Numbers) -> Numbers:

@@ -116,8 +116,15 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
     -----
     The first search in a process loads compiled code, and the first ever on a machine
     compiles it, a few seconds for each width of codes. Besides the codes and the
-    results a search takes no more memory than scikit-learn's `working_memory`. While
-    one thread adds or removes codes, others may search: each search sees one state.
+    results a search takes no more memory than scikit-learn's `working_memory`.
+
+    Threads may search, save and copy while others call :meth:`partial_fit` and
+    :meth:`remove`, which take turns: each call sees one state, and no change is lost.
+    What is read by several calls or attributes may be of several states;
+    :func:`copy.copy` holds one, for next to nothing. A mask in `where` of another
+    state's length, or an index of a code that is gone, is refused. :meth:`fit`, which
+    the first :meth:`partial_fit` is, and `set_params` are for one thread, with no other
+    at work.
 
     Beside the promises above, this is unlike scikit-learn's search: `radius_neighbors`
     sorts by default, a radius is a whole number, and codes are dense.

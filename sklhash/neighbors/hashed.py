@@ -161,6 +161,10 @@ class HashedNeighbors(Storable, BaseEstimator):
     a copy of arrays in memory. Vectors of removed rows stay. Distances are float64,
     computed in float32 or, if the features are float64 or wide integers, in that.
 
+    Threads may search, save and copy while others call :meth:`add` and :meth:`remove`,
+    as for :class:`HammingNeighbors`: each call sees one state, with the vectors of its
+    rows, and no change is lost. :meth:`fit` is for one thread, with no other at work.
+
     Changes of `rerank` wait for the next fit.
 
     References

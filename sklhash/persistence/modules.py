@@ -7,6 +7,7 @@ tensors and its children. So any module can be saved whose attributes are values
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -37,7 +38,12 @@ def _encode_tensor(value: Tensor, encoder: Encoder, name: str) -> Any:
     if here.dtype in _NOT_IN_NUMPY:
         here = here.view(_INTEGERS[here.dtype.itemsize])
     dtype = str(value.dtype).removeprefix("torch.")
-    return {"dtype": dtype, "values": encoder.put(here.numpy(), name)}
+    parts: dict[str, Any] = {"dtype": dtype}
+    parts["values"] = encoder.put(here.numpy(), name)
+    usual = torch.empty(value.shape, device="meta").stride()
+    if value.stride() != usual and _extent(value, value.stride()) == value.numel():
+        parts["strides"] = list(value.stride())
+    return parts
 
 
 def _decode_tensor(parts: Any, decoder: Decoder) -> Tensor:
@@ -47,7 +53,22 @@ def _decode_tensor(parts: Any, decoder: Decoder) -> Tensor:
         values = values.view(dtype)
     if values.dtype != dtype:
         raise ValueError(f"it has a tensor of {dtype} made of {values.dtype}.")
+    if "strides" in parts:
+        values = _laid_out(values, parts["strides"])
     return values.to(decoder.device)
+
+
+def _laid_out(values: Tensor, strides: list[int]) -> Tensor:
+    """Put a tensor into its order in memory, on which the bits of products depend."""
+    if _extent(values, strides) != values.numel():
+        raise ValueError(f"it has a tensor {tuple(values.shape)} of strides {strides}.")
+    return torch.empty_strided(values.shape, strides, dtype=values.dtype).copy_(values)
+
+
+def _extent(values: Tensor, strides: Iterable[int]) -> int:
+    """Return how many numbers lie between the first and the last, both included."""
+    pairs = zip(values.shape, strides, strict=True)
+    return 1 + sum((n - 1) * stride for n, stride in pairs)
 
 
 _NOT_IN_NUMPY = {

@@ -75,6 +75,14 @@ _SCALARS = {
 }
 
 
+def _encode_word(value: np.str_, encoder: Encoder, name: str) -> Any:
+    return str(value)
+
+
+def _decode_word(parts: Any, decoder: Decoder) -> np.str_:
+    return np.str_(parts)
+
+
 def _encode_array(y: NDArray[Any], encoder: Encoder, name: str) -> Any:
     return encoder.put(y, name)
 
@@ -313,6 +321,7 @@ PLAIN_KINDS = [
     Kind("tuple", _is_exactly(tuple), _encode_tuple, _decode_tuple),
     Kind("dict", _is_exactly(dict), _encode_dict, _decode_dict),
     Kind("scalar", _is_native_scalar, _encode_scalar, _decode_scalar),
+    Kind("str_", _is_exactly(np.str_), _encode_word, _decode_word),
     Kind("transposed", _is_in_columns, _encode_transposed, _decode_transposed),
     Kind("array", _is_native_array, _encode_array, _decode_array),
     Kind("characters", _is_characters, _encode_characters, _decode_characters),

@@ -75,11 +75,15 @@ class TrainingPlan:
         return replace(self, frozen_backbone=None, held_out=None, companions=())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Hold the generator's state in its place, since torch leaks copies of it."""
-        return vars(self) | {"generator": self.generator.get_state()}
+        """Hold the generator's state in its place, since torch leaks copies of it.
+
+        It is an array: a process that is spawned reads a tensor where it was, and this
+        one would be gone.
+        """
+        return vars(self) | {"generator": self.generator.get_state().numpy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the generator anew."""
         generator = torch.Generator()
-        generator.set_state(state["generator"])
+        generator.set_state(torch.from_numpy(state["generator"].copy()))
         vars(self).update(state | {"generator": generator})

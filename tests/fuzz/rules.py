@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+from hypothesis import note
 from scipy import sparse
 from sklearn.exceptions import (
     DataConversionWarning,
@@ -90,6 +91,8 @@ def attempt(function, /, *args, **arguments):
     """
     before = state_of((args, arguments))
     with warnings.catch_warnings(), no_hang():
+        warnings.simplefilter("ignore")
+        note((function.__name__, args, arguments))
         warnings.simplefilter("error")
         for category, message in DOCUMENTED:
             warnings.filterwarnings("ignore", message, category)
@@ -104,6 +107,7 @@ def attempt(function, /, *args, **arguments):
 
 
 def parameters_of(function):
+    """Return the names of the parameters of the estimator that a method is of."""
     estimator = getattr(function, "__self__", None)
     return estimator.get_params(deep=False) if hasattr(estimator, "get_params") else ()
 

@@ -112,7 +112,6 @@ def _nullable(a):
     return frame.astype(dtype)
 
 
-@st.composite
 def formed(draw, array):
     """A right array in any layout and container."""
     laid = draw(st.sampled_from(LAYOUTS))(array)
@@ -128,11 +127,10 @@ def formed(draw, array):
     return Given(draw(st.sampled_from(DOUBTFUL))(laid), array, doubtful=True)
 
 
-@st.composite
 def dtyped(draw, array):
     """Small whole numbers in any dtype that holds them, in any form."""
     dtypes = [d for d in ("?", *NUMBERS, *SWAPPED) if _holds(d, array)]
-    return draw(formed(array.astype(draw(st.sampled_from(dtypes)))))
+    return formed(draw, array.astype(draw(st.sampled_from(dtypes))))
 
 
 def _holds(dtype, array):
@@ -140,7 +138,6 @@ def _holds(dtype, array):
         return np.array_equal(array.astype(dtype).astype(float), array)
 
 
-@st.composite
 def bit_matrices(draw, n_bits=None, min_rows=0, max_rows=12):
     """Zeros and ones, as a plain matrix."""
     n = draw(st.integers(min_rows, max_rows))
@@ -155,22 +152,20 @@ def bit_matrices(draw, n_bits=None, min_rows=0, max_rows=12):
     return (rng.random((n, width)) < share).astype("u1")
 
 
-@st.composite
 def codes(draw, bits, packed=False, right=None):
     """Codes in any form, or what is none."""
     if not (draw(mostly) if right is None else right):
-        return draw(no_codes(bits, packed))
+        return no_codes(draw, bits, packed)
     if packed:
         array = np.packbits(bits, axis=1, bitorder="little")
         dtypes = [d for d in NUMBERS if d[0] == "u" or d in ("i2", "i4", "i8")]
-        given = draw(formed(array.astype(draw(st.sampled_from([*dtypes, ">i2"])))))
+        given = formed(draw, array.astype(draw(st.sampled_from([*dtypes, ">i2"]))))
         return given._replace(says=bits)
     if len(bits) and (bits == bits[0]).all() and draw(st.booleans()):
         return Given(np.broadcast_to(bits[0].astype("f4"), bits.shape), bits)
-    return draw(dtyped(bits))._replace(says=bits)
+    return dtyped(draw, bits)._replace(says=bits)
 
 
-@st.composite
 def no_codes(draw, bits, packed=False):
     """What looks a bit like codes and is none."""
     array = np.packbits(bits, axis=1, bitorder="little") if packed else bits
@@ -198,7 +193,6 @@ def spoiled(draw, array, value):
     return array
 
 
-@st.composite
 def features(draw, n=None, width=None, right=None, largest=1e38):
     """Real values in any form, or what is no finite matrix."""
     n = draw(st.integers(1, 24)) if n is None else n
@@ -217,16 +211,15 @@ def features(draw, n=None, width=None, right=None, largest=1e38):
     elif kind == 4:
         array[:, draw(st.integers(0, width - 1))] = 1
     if not (draw(mostly) if right is None else right):
-        return draw(no_features(array, largest))
+        return no_features(draw, array, largest)
     if draw(st.integers(0, 7)) == 0:
         form = draw(st.sampled_from(FORMATS))
         return Given(sparse.csr_array(array).asformat(form), array)
     if kind == 2:
-        return draw(dtyped(array.astype("i1")))
-    return draw(formed(array))
+        return dtyped(draw, array.astype("i1"))
+    return formed(draw, array)
 
 
-@st.composite
 def no_features(draw, array, largest):
     """What is no finite matrix of features."""
     ways = [
@@ -236,6 +229,7 @@ def no_features(draw, array, largest):
         lambda: array[:, :0],
         lambda: array[:0],
         lambda: array.astype("c8"),
+        lambda: np.ma.masked_array(array, mask=np.isnan(spoiled(draw, array, np.nan))),
         lambda: sparse.csr_array(bad()),
         lambda: bad(),
         lambda: bad().tolist(),
@@ -263,13 +257,11 @@ VOCABULARIES = (
 )
 
 
-@st.composite
 def vocabularies(draw):
     """Six class labels."""
     return draw(st.sampled_from(VOCABULARIES))
 
 
-@st.composite
 def class_ids(draw, min_rows=0, max_rows=12):
     """Numbers of classes, as a plain vector."""
     n = draw(st.integers(min_rows, max_rows))
@@ -277,7 +269,6 @@ def class_ids(draw, min_rows=0, max_rows=12):
     return rng.integers(0, draw(st.integers(1, 6)), n)
 
 
-@st.composite
 def label_sets(draw, n_labels=None, min_rows=0, max_rows=12):
     """A label indicator, as a plain matrix."""
     n = draw(st.integers(min_rows, max_rows))
@@ -288,11 +279,10 @@ def label_sets(draw, n_labels=None, min_rows=0, max_rows=12):
     return (rng.random((n, n_labels)) < share).astype("i8")
 
 
-@st.composite
 def class_labels(draw, ids, vocabulary, right=None):
     """Class labels in any form; they say which of the vocabulary each is."""
     if not (draw(mostly) if right is None else right):
-        return draw(no_labels(len(ids)))
+        return no_labels(draw, len(ids))
     y = vocabulary[ids]
     if y.dtype.kind in "iuf":
         dtypes = [y.dtype, *(d for d in ("?", *NUMBERS, *SWAPPED) if _exact(d, y))]
@@ -307,7 +297,7 @@ def class_labels(draw, ids, vocabulary, right=None):
     if y.dtype.kind in "OUT":
         ways = [np.asarray, np.ndarray.tolist, pd.Series, readonly, HasArray]
         return Given(draw(st.sampled_from(ways))(y), ids, doubtful=len(y) == 0)
-    given = draw(formed(y))._replace(says=ids)
+    given = formed(draw, y)._replace(says=ids)
     return given._replace(doubtful=given.doubtful or len(y) == 0)
 
 
@@ -317,7 +307,6 @@ def _exact(dtype, y):
     return np.isfinite(cast.astype(float)).all() and cast.tolist() == y.tolist()
 
 
-@st.composite
 def no_labels(draw, n):
     """What are no labels of classes and no indicator."""
     n = max(2, n)
@@ -374,11 +363,10 @@ def spoiled_indicator(draw, n):
     return spoiled(draw, np.zeros((n, 3)), value)
 
 
-@st.composite
 def indicators(draw, array, right=None):
     """A label indicator in any form."""
     if not (draw(mostly) if right is None else right):
-        return draw(no_labels(len(array)))
+        return no_labels(draw, len(array))
     if draw(st.integers(0, 2)) == 0:
         dtype = draw(st.sampled_from(["?", "i1", "u1", "i8", "u8", "f4", "f8"]))
         form = draw(st.sampled_from(FORMATS))
@@ -388,10 +376,9 @@ def indicators(draw, array, right=None):
             values = np.append(matrix.data, np.zeros(1, dtype))
             matrix = sparse.coo_array((values, (rows, columns)), shape=array.shape)
         return Given(matrix.asformat(form), array)
-    return draw(dtyped(array))._replace(says=array)
+    return dtyped(draw, array)._replace(says=array)
 
 
-@st.composite
 def whole_numbers(draw, low, usual, *, optional=False, below=None):
     """A whole number from `low` on in any form, or what is none."""
     kind = draw(st.integers(0, 19))
@@ -411,7 +398,6 @@ def whole_numbers(draw, low, usual, *, optional=False, below=None):
     return Given(draw(st.sampled_from(wrong)))
 
 
-@st.composite
 def choices(draw, *right):
     """One of some strings, or what is none of them."""
     if draw(st.integers(0, 14)):
@@ -420,7 +406,6 @@ def choices(draw, *right):
     return Given(draw(st.sampled_from(wrong)))
 
 
-@st.composite
 def flags(draw):
     """True or False, or what is none of them."""
     if draw(st.integers(0, 14)):

@@ -8,7 +8,7 @@ from tests.fuzz.cases import fuzz
 from tests.fuzz.rules import NONE, REFUSED, Given, check
 from tests.fuzz.strategies import bit_matrices, choices, codes, flags, whole_numbers
 
-ORDERS = choices("little", "big")
+ORDERS = "little", "big"
 
 
 @fuzz(16, data=st.data())
@@ -16,13 +16,13 @@ def test_bits_are_packed_or_refused(data):
     def oracle(bits, bitorder):
         return np.packbits(bits, axis=1, bitorder=bitorder)
 
-    bits = data.draw(codes(data.draw(bit_matrices())))
-    check(pack_codes, oracle, bits=bits, bitorder=data.draw(ORDERS))
+    bits = codes(data.draw, bit_matrices(data.draw))
+    check(pack_codes, oracle, bits=bits, bitorder=choices(data.draw, *ORDERS))
 
 
 @fuzz(14, data=st.data())
 def test_packed_codes_are_unpacked_or_refused(data):
-    bits = data.draw(bit_matrices())
+    bits = bit_matrices(data.draw)
     width = bits.shape[1]
 
     def oracle(packed, n_bits, bitorder):
@@ -35,19 +35,19 @@ def test_packed_codes_are_unpacked_or_refused(data):
     check(
         unpack_codes,
         oracle,
-        packed=data.draw(codes(bits, packed=True)),
-        n_bits=data.draw(
-            whole_numbers(1, st.sampled_from([width, width, width, width + 1, 8]))
+        packed=codes(data.draw, bits, packed=True),
+        n_bits=whole_numbers(
+            data.draw, 1, st.sampled_from([width, width, width, width + 1, 8])
         ),
-        bitorder=data.draw(ORDERS),
+        bitorder=choices(data.draw, *ORDERS),
     )
 
 
 @fuzz(12, data=st.data())
 def test_distances_are_counted_or_codes_refused(data):
-    packed = data.draw(flags())
-    a = data.draw(bit_matrices())
-    b = data.draw(bit_matrices(n_bits=data.draw(st.sampled_from([a.shape[1], None]))))
+    packed = flags(data.draw)
+    a = bit_matrices(data.draw)
+    b = bit_matrices(data.draw, n_bits=data.draw(st.sampled_from([a.shape[1], None])))
 
     def oracle(A, B, packed):
         n_bytes_a, n_bytes_b = (-(-M.shape[1] // 8) for M in (A, B))
@@ -60,23 +60,21 @@ def test_distances_are_counted_or_codes_refused(data):
     check(
         hamming_distances,
         oracle,
-        A=data.draw(codes(a, packed=bool(packed.says))),
-        B=data.draw(codes(b, packed=bool(packed.says))),
+        A=codes(data.draw, a, packed=bool(packed.says)),
+        B=codes(data.draw, b, packed=bool(packed.says)),
         packed=packed,
     )
 
 
 @fuzz(6, data=st.data())
 def test_statistics_are_those_of_a_loop(data):
-    packed = data.draw(flags())
-    bits = data.draw(bit_matrices())
+    packed = flags(data.draw)
+    bits = bit_matrices(data.draw)
     width = bits.shape[1]
-    n_bits = data.draw(
-        st.one_of(
-            st.just(Given(None, NONE)),
-            whole_numbers(1, st.sampled_from([width, width, width + 1])),
-        )
-    )
+    usual = st.sampled_from([width, width, width + 1])
+    n_bits = whole_numbers(data.draw, 1, usual, optional=True)
+    if data.draw(st.booleans()):
+        n_bits = Given(None, NONE)
 
     def oracle(codes, packed, n_bits):
         n, width = codes.shape
@@ -116,7 +114,7 @@ def test_statistics_are_those_of_a_loop(data):
         code_statistics,
         oracle,
         compare,
-        codes=data.draw(codes(bits, packed=bool(packed.says))),
+        codes=codes(data.draw, bits, packed=bool(packed.says)),
         packed=packed,
         n_bits=n_bits,
     )

@@ -31,20 +31,18 @@ TINY = {
 }
 
 
-@st.composite
 def bit_numbers(draw):
     usual = st.sampled_from([1, 2, 7, 8, 9, 16, 33, 64, 65])
-    given = draw(whole_numbers(1, usual))
+    given = whole_numbers(draw, 1, usual)
     if isinstance(given.value, int) and given.value > 10_000:
         return Given(0)
     return given
 
 
-@st.composite
 def hashers(draw, classes):
     """A hasher of tiny settings, and what its numbers of bits and `packed` say."""
     cls = draw(st.sampled_from(classes))
-    n_bits, packed = draw(bit_numbers()), draw(flags())
+    n_bits, packed = bit_numbers(draw), flags(draw)
     tiny = {name: TINY[name] for name in TINY if hasattr(cls, name)}
     if hasattr(cls, "n_anchors"):
         tiny["n_anchors"] = draw(st.sampled_from([1, 3, 300]))
@@ -59,21 +57,20 @@ def hashers(draw, classes):
     return cls(n_bits.value, packed=packed.value, **tiny), n_bits, packed
 
 
-@st.composite
 def supervision(draw, hasher, n):
     """Labels of as many rows, mostly; None for hashers without labels."""
     kind = draw(st.integers(0, 9))
     if type(hasher) not in SUPERVISED:
         return Given(None, NONE) if kind else Given(np.arange(n) % 2, NONE)
     if kind < 6:
-        ids = draw(class_ids(n, n))
-        return draw(class_labels(ids, draw(vocabularies()), right=True))
+        ids = class_ids(draw, n, n)
+        return class_labels(draw, ids, vocabularies(draw), right=True)
     if kind < 8:
-        return draw(indicators(draw(label_sets(3, n, n)), right=True))
+        return indicators(draw, label_sets(draw, 3, n, n), right=True)
     if kind == 8:
-        ids = draw(class_ids(n + 1, n + 1))
+        ids = class_ids(draw, n + 1, n + 1)
         return Given(ids)
-    return draw(no_labels(n))
+    return no_labels(draw, n)
 
 
 def check_fitted(hasher, n_bits, packed, X, rng):
@@ -121,10 +118,10 @@ def may_refuse(hasher, X, y):
 
 
 def fits(data, classes):
-    hasher, n_bits, packed = data.draw(hashers(classes))
-    X = data.draw(features())
+    hasher, n_bits, packed = hashers(data.draw, classes)
+    X = features(data.draw)
     n = data.draw(st.integers(1, 8)) if X.says is None else len(X.says)
-    y = data.draw(supervision(hasher, n))
+    y = supervision(data.draw, hasher, n)
     rng = np.random.default_rng(data.draw(seeds))
     fitted = learns(hasher, X, y, n_bits, packed)
     if not fitted:
@@ -133,7 +130,7 @@ def fits(data, classes):
         assert not right or doubtful, f"should not be refused: {attempt.error!r}"
         return
     values = check_fitted(hasher, n_bits.says, packed.value, X.says, rng)
-    other = data.draw(features(None, X.says.shape[1]))
+    other = features(data.draw, None, X.says.shape[1])
     answer = attempt(hasher.decision_function, X=other.value)
     if other.says is None:
         assert answer is REFUSED
@@ -157,14 +154,14 @@ def test_deep_hashers_learn_or_refuse(data):
 
 @fuzz(0.1, data=st.data())
 def test_chunks_are_learnt_from_or_refused(data):
-    hasher, n_bits, packed = data.draw(hashers(STREAMING))
+    hasher, n_bits, packed = hashers(data.draw, STREAMING)
     width = data.draw(st.sampled_from([1, 3, 8]))
     width_fitted = None
     for _ in range(data.draw(st.integers(1, 3))):
         other = data.draw(st.integers(0, 9)) == 0
-        X = data.draw(features(None, None if other else width))
+        X = features(data.draw, None, None if other else width)
         n = data.draw(st.integers(1, 8)) if X.says is None else len(X.says)
-        y = data.draw(supervision(hasher, n))
+        y = supervision(data.draw, hasher, n)
         before = width_fitted and hasher.decision_function(np.ones((1, width_fitted)))
         if learns(hasher, X, y, n_bits, packed, "partial_fit"):
             assert width_fitted in (None, X.says.shape[1])

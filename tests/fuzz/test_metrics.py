@@ -48,29 +48,28 @@ WITHOUT_EMPTY = ("precision_at_k_score", "average_cumulative_gain_score")
 AVERAGES = st.sampled_from([Given("macro", "macro"), Given(None, NONE)])
 
 
-@st.composite
 def retrievals(draw, **rows):
     """Codes and labels of queries and a database, and whether codes are packed."""
     right = draw(st.integers(0, 4)) > 0 or None
-    database = draw(bit_matrices(min_rows=0 if right is None else 1, **rows))
+    database = bit_matrices(draw, min_rows=0 if right is None else 1, **rows)
     n_bits = None if right is None and draw(st.booleans()) else database.shape[1]
-    queries = draw(bit_matrices(n_bits, min_rows=0 if right is None else 1, max_rows=4))
-    packed = draw(flags())
+    queries = bit_matrices(draw, n_bits, min_rows=0 if right is None else 1, max_rows=4)
+    packed = flags(draw)
     n_rows = [len(queries), len(database)]
     if right is None and draw(st.booleans()):
         n_rows[draw(st.integers(0, 1))] += 1
     if draw(st.booleans()):
-        vocabulary = draw(vocabularies())
-        y = [draw(class_ids(n, n)) for n in n_rows]
-        y = [draw(class_labels(of, vocabulary, right)) for of in y]
+        vocabulary = vocabularies(draw)
+        y = [class_ids(draw, n, n) for n in n_rows]
+        y = [class_labels(draw, of, vocabulary, right) for of in y]
     else:
         n_labels = draw(st.sampled_from([2, 3, 64, 65]))
-        y = [draw(label_sets(n_labels, n, n)) for n in n_rows]
-        y = [draw(indicators(of, right)) for of in y]
+        y = [label_sets(draw, n_labels, n, n) for n in n_rows]
+        y = [indicators(draw, of, right) for of in y]
     is_packed = bool(packed.says)
     return {
-        "query_codes": draw(codes(queries, is_packed, right)),
-        "database_codes": draw(codes(database, is_packed, right)),
+        "query_codes": codes(draw, queries, is_packed, right),
+        "database_codes": codes(draw, database, is_packed, right),
         "query_y": y[0],
         "database_y": y[1],
         "packed": packed,
@@ -81,7 +80,6 @@ def n_rows(given):
     return 1 if given.says is None else len(given.says)
 
 
-@st.composite
 def own_rows(draw, retrieval):
     """What `exclude_self` may be."""
     n = [n_rows(retrieval[of]) for of in ("query_codes", "database_codes")]
@@ -95,13 +93,12 @@ def own_rows(draw, retrieval):
         rng = np.random.default_rng(draw(seeds))
         if n[1] == 0:
             return Given(False, NONE)
-        given = draw(formed(rng.integers(0, n[1], n[0])))
+        given = formed(draw, rng.integers(0, n[1], n[0]))
         return given._replace(doubtful=given.doubtful or n[0] == 0)
     wrong = [None, "yes", [-1] * n[0], [n[1]] * n[0], [[0]] * n[0], [0.5] * n[0], {}]
     return Given(draw(st.sampled_from(wrong)))
 
 
-@st.composite
 def weights(draw, n):
     """What `sample_weight` may be."""
     kind = draw(st.integers(0, 9))
@@ -109,7 +106,7 @@ def weights(draw, n):
         return Given(None, NONE)
     array = np.random.default_rng(draw(seeds)).integers(0, 3, n) / 2
     if kind < 9:
-        given = draw(formed(array))
+        given = formed(draw, array)
         return given._replace(doubtful=given.doubtful or n == 0)
     wrong = [[-1.0] * n, [np.nan] * n, [1.0] * (n + 1), [[1.0]] * n, "abc", ["a"] * n]
     return Given(draw(st.sampled_from(wrong)), None, n == 0)
@@ -165,13 +162,13 @@ def close(answer, expected):
 def options(draw, retrieval, *, with_k=True):
     n = n_rows(retrieval["database_codes"])
     chosen = {
-        "ties": draw(choices("expected", "index")),
+        "ties": choices(draw, "expected", "index"),
         "average": draw(AVERAGES),
-        "exclude_self": draw(own_rows(retrieval)),
-        "sample_weight": draw(weights(n_rows(retrieval["query_codes"]))),
+        "exclude_self": own_rows(draw, retrieval),
+        "sample_weight": weights(draw, n_rows(retrieval["query_codes"])),
     }
     if with_k:
-        chosen["k"] = draw(whole_numbers(1, st.integers(1, max(1, n)), optional=True))
+        chosen["k"] = whole_numbers(draw, 1, st.integers(1, max(1, n)), optional=True)
         if draw(st.booleans()):
             chosen["k"] = Given(None, NONE)
     return chosen
@@ -179,11 +176,11 @@ def options(draw, retrieval, *, with_k=True):
 
 @fuzz(2, data=st.data())
 def test_average_precision_is_that_of_a_loop(data):
-    retrieval = data.draw(retrievals(max_rows=9))
+    retrieval = retrievals(data.draw, max_rows=9)
     chosen = options(data.draw, retrieval)
     weighted = data.draw(st.booleans())
-    normalize = data.draw(choices("hits", "relevant", "min"))
-    empty = data.draw(choices("zero", "skip", "raise"))
+    normalize = choices(data.draw, "hits", "relevant", "min")
+    empty = choices(data.draw, "zero", "skip", "raise")
 
     def oracle(
         k, ties, average, exclude_self, sample_weight, normalize, empty, **retrieval
@@ -217,11 +214,11 @@ def test_average_precision_is_that_of_a_loop(data):
 @fuzz(2, data=st.data())
 def test_scores_are_those_of_a_loop(data):
     name = data.draw(st.sampled_from(sorted(SCORES)))
-    retrieval = data.draw(retrievals())
+    retrieval = retrievals(data.draw)
     with_k = name != "r_precision_score"
     chosen = options(data.draw, retrieval, with_k=with_k)
     if name not in WITHOUT_EMPTY:
-        chosen["empty"] = data.draw(choices("zero", "skip", "raise"))
+        chosen["empty"] = choices(data.draw, "zero", "skip", "raise")
     by_index, expected = SCORES[name]
 
     def oracle(
@@ -247,11 +244,11 @@ def test_scores_are_those_of_a_loop(data):
 
 @fuzz(1, data=st.data())
 def test_precision_within_a_radius_is_that_of_a_loop(data):
-    retrieval = data.draw(retrievals())
+    retrieval = retrievals(data.draw)
     chosen = options(data.draw, retrieval, with_k=False)
     del chosen["ties"]
-    radius = data.draw(whole_numbers(0, st.integers(0, 5)))
-    empty = data.draw(choices("zero", "skip", "raise"))
+    radius = whole_numbers(data.draw, 0, st.integers(0, 5))
+    empty = choices(data.draw, "zero", "skip", "raise")
 
     def oracle(radius, average, exclude_self, sample_weight, empty, **retrieval):
         rankings = rankings_of(**retrieval, own=exclude_self)
@@ -276,9 +273,9 @@ def test_precision_within_a_radius_is_that_of_a_loop(data):
 
 @fuzz(1, data=st.data())
 def test_curves_end_where_everything_is_found(data):
-    retrieval = data.draw(retrievals())
-    by = data.draw(choices("radius", "rank"))
-    ties = data.draw(choices("expected", "index"))
+    retrieval = retrievals(data.draw)
+    by = choices(data.draw, "radius", "rank")
+    ties = choices(data.draw, "expected", "index")
 
     def oracle(by, ties, **retrieval):
         rankings = rankings_of(**retrieval, own=None)
@@ -298,7 +295,7 @@ def test_curves_end_where_everything_is_found(data):
 
 @fuzz(0.2, data=st.data())
 def test_a_report_has_the_scores_that_functions_give(data):
-    retrieval = data.draw(retrievals())
+    retrieval = retrievals(data.draw)
     answer = attempt(
         retrieval_report,
         **{name: a.value for name, a in retrieval.items()},
@@ -328,10 +325,10 @@ def test_neighbor_recall_is_that_of_a_loop(data):
     right = data.draw(st.integers(0, 3)) > 0 or None
     n, width = data.draw(st.integers(1, 9)), data.draw(st.sampled_from([1, 3]))
     n_queries = data.draw(st.integers(1, 3))
-    database = data.draw(bit_matrices(9, n, n))
-    queries = data.draw(bit_matrices(9, n_queries, n_queries))
-    X = data.draw(features(n, width, right, largest=1e308))
-    query_X = data.draw(features(n_queries, width, right, largest=1e308))
+    database = bit_matrices(data.draw, 9, n, n)
+    queries = bit_matrices(data.draw, 9, n_queries, n_queries)
+    X = features(data.draw, n, width, right, largest=1e308)
+    query_X = features(data.draw, n_queries, width, right, largest=1e308)
 
     def oracle(query_codes, database_codes, query_X, database_X, k, n_neighbors):
         if max(k, n_neighbors) > n:
@@ -361,19 +358,19 @@ def test_neighbor_recall_is_that_of_a_loop(data):
         neighbor_recall_score,
         oracle,
         compare,
-        query_codes=data.draw(codes(queries, right=right)),
-        database_codes=data.draw(codes(database, right=right)),
+        query_codes=codes(data.draw, queries, right=right),
+        database_codes=codes(data.draw, database, right=right),
         query_X=query_X,
         database_X=X,
-        k=data.draw(whole_numbers(1, st.integers(1, n))),
-        n_neighbors=data.draw(whole_numbers(1, st.integers(1, n))),
+        k=whole_numbers(data.draw, 1, st.integers(1, n)),
+        n_neighbors=whole_numbers(data.draw, 1, st.integers(1, n)),
     )
 
 
 @fuzz(3, data=st.data())
 def test_quantization_error_is_that_of_a_loop(data):
-    X = data.draw(features(largest=1e308))
-    metric = data.draw(choices("euclidean", "cosine"))
+    X = features(data.draw, largest=1e308)
+    metric = choices(data.draw, "euclidean", "cosine")
 
     def oracle(X, metric, average):
         X = np.asarray(X, dtype=float)

@@ -49,26 +49,24 @@ class Loop:
             yield distances[order], rows[order]
 
 
-@st.composite
 def plain(draw, bits, packed):
-    given = draw(codes(bits, packed, right=True))
+    given = codes(draw, bits, packed, right=True)
     array = np.packbits(bits, axis=1, bitorder="little") if packed else bits
     return array if given.doubtful else given.value
 
 
-@st.composite
 def searches(draw):
     """A fitted search, some codes appended and removed, and the loop beside it."""
     packed = draw(st.booleans())
-    bits = draw(bit_matrices(min_rows=1, max_rows=20))
+    bits = bit_matrices(draw, min_rows=1, max_rows=20)
     algorithm = draw(st.sampled_from(["auto", "brute", "multi_index"]))
     search = HammingNeighbors(algorithm=algorithm, packed=packed)
-    search.fit(draw(plain(bits, packed)))
+    search.fit(plain(draw, bits, packed))
     loop = Loop(bits)
     for _ in range(draw(st.integers(0, 3))):
         if draw(st.booleans()):
-            more = draw(bit_matrices(bits.shape[1], min_rows=1, max_rows=5))
-            search.partial_fit(draw(plain(more, packed)))
+            more = bit_matrices(draw, bits.shape[1], min_rows=1, max_rows=5)
+            search.partial_fit(plain(draw, more, packed))
             loop.append(more)
         else:
             rng = np.random.default_rng(draw(seeds))
@@ -78,18 +76,16 @@ def searches(draw):
     return search, loop
 
 
-@st.composite
 def queries(draw, search, loop):
     if draw(st.integers(0, 4)) == 0:
         return Given(None, NONE)
     same = draw(st.integers(0, 9)) > 0
     width = loop.bits.shape[1] if same else None
-    bits = draw(bit_matrices(width, max_rows=6))
-    given = draw(codes(bits, search.packed))
+    bits = bit_matrices(draw, width, max_rows=6)
+    given = codes(draw, bits, search.packed)
     return Given(None, NONE) if given.value is None else given
 
 
-@st.composite
 def places(draw, loop, masks=True):
     """What `where` may be: a mask or indices, of codes that are there or not."""
     kind = draw(st.integers(0, 9))
@@ -99,10 +95,10 @@ def places(draw, loop, masks=True):
     rng = np.random.default_rng(draw(seeds))
     mask = rng.random(n) < draw(st.sampled_from([0, 0.2, 0.7, 1]))
     if kind < 6 and masks:
-        return draw(formed(mask))
+        return formed(draw, mask)
     if kind < 9:
         rows = rng.permutation(np.flatnonzero(mask & loop.live))
-        given = draw(formed(rows.astype(draw(st.sampled_from(["i8", "u8", "i2"])))))
+        given = formed(draw, rows.astype(draw(st.sampled_from(["i8", "u8", "i2"]))))
         return given._replace(says=mask & loop.live)
     wrong = [
         [n],
@@ -148,7 +144,7 @@ def of_width(X, loop):
 
 @fuzz(2, data=st.data())
 def test_the_nearest_codes_are_those_of_a_loop(data):
-    search, loop = data.draw(searches())
+    search, loop = searches(data.draw)
     n = int(loop.live.sum())
 
     def oracle(X, n_neighbors, where):
@@ -172,17 +168,17 @@ def test_the_nearest_codes_are_those_of_a_loop(data):
         search.kneighbors,
         oracle,
         compare,
-        X=data.draw(queries(search, loop)),
-        n_neighbors=data.draw(
-            whole_numbers(1, st.integers(1, max(1, min(n, 6))), optional=True)
+        X=queries(data.draw, search, loop),
+        n_neighbors=whole_numbers(
+            data.draw, 1, st.integers(1, max(1, min(n, 6))), optional=True
         ),
-        where=data.draw(places(loop)),
+        where=places(data.draw, loop),
     )
 
 
 @fuzz(2, data=st.data())
 def test_the_codes_within_a_radius_are_those_of_a_loop(data):
-    search, loop = data.draw(searches())
+    search, loop = searches(data.draw)
     by_distance = data.draw(st.booleans())
     count = data.draw(st.booleans())
 
@@ -216,15 +212,15 @@ def test_the_codes_within_a_radius_are_those_of_a_loop(data):
         within,
         oracle,
         compare,
-        X=data.draw(queries(search, loop)),
-        radius=data.draw(whole_numbers(0, st.integers(0, 70), optional=True)),
-        where=data.draw(places(loop)),
+        X=queries(data.draw, search, loop),
+        radius=whole_numbers(data.draw, 0, st.integers(0, 70), optional=True),
+        where=places(data.draw, loop),
     )
 
 
 @fuzz(0.5, data=st.data())
 def test_a_graph_has_the_edges_of_a_loop(data):
-    search, loop = data.draw(searches())
+    search, loop = searches(data.draw)
     n = int(loop.live.sum())
 
     def oracle(X, n_neighbors, mode):
@@ -251,28 +247,28 @@ def test_a_graph_has_the_edges_of_a_loop(data):
         search.kneighbors_graph,
         oracle,
         compare,
-        X=data.draw(queries(search, loop)),
-        n_neighbors=data.draw(
-            whole_numbers(1, st.integers(1, max(1, n)), optional=True)
+        X=queries(data.draw, search, loop),
+        n_neighbors=whole_numbers(
+            data.draw, 1, st.integers(1, max(1, n)), optional=True
         ),
-        mode=data.draw(choices("connectivity", "distance")),
+        mode=choices(data.draw, "connectivity", "distance"),
     )
 
 
 @fuzz(1.5, data=st.data())
 def test_codes_are_stored_and_removed_or_everything_stays(data):
-    search, loop = data.draw(searches())
+    search, loop = searches(data.draw)
     before, width = search.codes_, loop.bits.shape[1]
     if data.draw(st.booleans()):
-        bits = data.draw(bit_matrices(data.draw(st.sampled_from([width, width, None]))))
-        given = data.draw(codes(bits, search.packed))
+        bits = bit_matrices(data.draw, data.draw(st.sampled_from([width, width, None])))
+        given = codes(data.draw, bits, search.packed)
         answer = attempt(search.partial_fit, X=given.value)
         good = given.says is not None and fits(bits, search, loop)
         if good:
             bits, loop = of_width(bits, loop)
             loop.append(bits)
     else:
-        given = data.draw(places(loop, masks=False))
+        given = places(data.draw, loop, masks=False)
         answer = attempt(search.remove, indices=given.value)
         good = not (given.says is None or given.says is NONE)
         if good:
@@ -289,16 +285,16 @@ def test_codes_are_stored_and_removed_or_everything_stays(data):
 
 @fuzz(1, data=st.data())
 def test_labels_are_kept_or_refused(data):
-    bits = data.draw(bit_matrices(8, min_rows=1))
+    bits = bit_matrices(data.draw, 8, min_rows=1)
     n = len(bits)
     ids = np.random.default_rng(data.draw(seeds)).integers(0, 2, n)
     kind = data.draw(st.integers(0, 2))
     if kind == 0:
-        y = data.draw(formed(ids))
+        y = formed(data.draw, ids)
     elif kind == 1:
-        y = data.draw(indicators(data.draw(label_sets(3, n, n)), right=True))
+        y = indicators(data.draw, label_sets(data.draw, 3, n, n), right=True)
     else:
-        y = data.draw(no_labels(n))
+        y = no_labels(data.draw, n)
     search = HammingNeighbors()
     if attempt(search.fit, X=bits, y=y.value) is REFUSED:
         assert not hasattr(search, "n_samples_fit_")
@@ -319,7 +315,7 @@ def test_labels_are_kept_or_refused(data):
 
 @fuzz(1, data=st.data())
 def test_real_values_are_cut_at_the_threshold(data):
-    X = data.draw(features(largest=1e308))
+    X = features(data.draw, largest=1e308)
     threshold = data.draw(
         st.sampled_from([0.0, -1, 1.5, 1e300, np.float32(0.5), np.nan, "0", np.inf])
     )
@@ -339,8 +335,8 @@ def test_real_values_are_cut_at_the_threshold(data):
 
 @fuzz(0.2, data=st.data())
 def test_hashed_neighbors_find_rows_by_their_codes(data):
-    packed = data.draw(flags())
-    X = data.draw(features())
+    packed = flags(data.draw)
+    X = features(data.draw)
     rerank = data.draw(st.sampled_from([None, "cosine", "euclidean", "asymmetric"]))
     search = HashedNeighbors(
         LSH(8, random_state=0), HammingNeighbors(packed=packed.value), rerank
@@ -351,8 +347,8 @@ def test_hashed_neighbors_find_rows_by_their_codes(data):
         return
     assert X.says is not None
     n = len(X.says)
-    query = data.draw(features(None, X.says.shape[1]))
-    k = data.draw(whole_numbers(1, st.integers(1, n)))
+    query = features(data.draw, None, X.says.shape[1])
+    k = whole_numbers(data.draw, 1, st.integers(1, n))
     answer = attempt(search.kneighbors, X=query.value, n_neighbors=k.value)
     right = query.says is not None and k.says is not None and k.says <= n
     if answer is REFUSED:

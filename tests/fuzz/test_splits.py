@@ -16,11 +16,10 @@ from tests.fuzz.strategies import (
 )
 
 
-@st.composite
 def labels(draw):
     if draw(st.booleans()):
-        return draw(class_labels(draw(class_ids(max_rows=30)), draw(vocabularies())))
-    return draw(indicators(draw(label_sets(3, max_rows=30))))
+        return class_labels(draw, class_ids(draw, max_rows=30), vocabularies(draw))
+    return indicators(draw, label_sets(draw, 3, max_rows=30))
 
 
 def label_matrix(says):
@@ -28,8 +27,8 @@ def label_matrix(says):
     return says if says.ndim == 2 else says[:, None] == np.unique(says)
 
 
-def counts(**options):
-    return whole_numbers(1, st.integers(1, 3), **options)
+def counts(draw, **options):
+    return whole_numbers(draw, 1, st.integers(1, 3), **options)
 
 
 def all_right(*givens):
@@ -38,8 +37,8 @@ def all_right(*givens):
 
 @fuzz(1.5, data=st.data())
 def test_each_class_has_its_queries_and_training_rows(data):
-    y = data.draw(labels())
-    n_query, n_train = data.draw(counts()), data.draw(counts(optional=True))
+    y = labels(data.draw)
+    n_query, n_train = counts(data.draw), counts(data.draw, optional=True)
     pool = Given(None, NONE)
     kind = data.draw(st.integers(0, 9))
     n = 0 if y.says is None else len(y.says)
@@ -80,8 +79,8 @@ def test_each_class_has_its_queries_and_training_rows(data):
 
 @fuzz(1, data=st.data())
 def test_folds_are_disjoint_and_cover_what_is_labelled(data):
-    y = data.draw(labels())
-    n_splits, n_query = data.draw(counts()), data.draw(counts())
+    y = labels(data.draw)
+    n_splits, n_query = counts(data.draw), counts(data.draw)
     splitter = attempt(
         RetrievalShuffleSplit,
         n_splits=n_splits.value,

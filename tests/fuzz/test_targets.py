@@ -21,14 +21,14 @@ from tests.fuzz.strategies import (
 
 @fuzz(8, data=st.data())
 def test_equal_classes_are_equal_and_others_not(data):
-    vocabulary = data.draw(vocabularies())
-    y = data.draw(class_labels(data.draw(class_ids()), vocabulary))
+    vocabulary = vocabularies(data.draw)
+    y = class_labels(data.draw, class_ids(data.draw), vocabulary)
     kind = data.draw(st.integers(0, 3))
     classes = Given(None, NONE)
     if kind == 0:
-        classes = data.draw(class_labels(np.arange(6), vocabulary))
+        classes = class_labels(data.draw, np.arange(6), vocabulary)
     elif kind == 1:
-        classes = data.draw(class_labels(data.draw(class_ids()), vocabulary))
+        classes = class_labels(data.draw, class_ids(data.draw), vocabulary)
 
     if classes.value is None:
         classes = Given(None, NONE)
@@ -54,7 +54,7 @@ def test_equal_classes_are_equal_and_others_not(data):
 
 @fuzz(5, data=st.data())
 def test_an_indicator_is_read_for_what_it_says(data):
-    y = data.draw(indicators(data.draw(label_sets())))
+    y = indicators(data.draw, label_sets(data.draw))
 
     def compare(targets, expected):
         assert targets.multilabel
@@ -68,15 +68,14 @@ def test_an_indicator_is_read_for_what_it_says(data):
 @fuzz(8, data=st.data())
 def test_relevance_is_equality_or_a_shared_label(data):
     if data.draw(st.booleans()):
-        a = data.draw(label_sets())
+        a = label_sets(data.draw)
         n_labels = data.draw(st.sampled_from([a.shape[1], a.shape[1], None]))
-        b = data.draw(label_sets(n_labels))
-        query_y, database_y = (data.draw(indicators(y)) for y in (a, b))
+        b = label_sets(data.draw, n_labels)
+        query_y, database_y = (indicators(data.draw, y) for y in (a, b))
     else:
-        vocabulary = data.draw(vocabularies())
+        vocabulary = vocabularies(data.draw)
         query_y, database_y = (
-            data.draw(class_labels(data.draw(class_ids()), vocabulary))
-            for _ in range(2)
+            class_labels(data.draw, class_ids(data.draw), vocabulary) for _ in range(2)
         )
 
     def oracle(query_y, database_y):
@@ -99,10 +98,10 @@ def test_relevance_is_equality_or_a_shared_label(data):
 
 @fuzz(5, data=st.data())
 def test_labels_of_two_kinds_are_compared_by_value_or_refused(data):
-    vocabularies_ = [data.draw(vocabularies()) for _ in range(2)]
-    y = [data.draw(class_ids(min_rows=1)) for _ in range(2)]
+    vocabularies_ = [vocabularies(data.draw) for _ in range(2)]
+    y = [class_ids(data.draw, min_rows=1) for _ in range(2)]
     query_y, database_y = (
-        data.draw(class_labels(i, v)) for i, v in zip(y, vocabularies_, strict=True)
+        class_labels(data.draw, i, v) for i, v in zip(y, vocabularies_, strict=True)
     )
 
     def oracle(query_y, database_y):
@@ -130,7 +129,7 @@ def test_pairs_are_read_or_refused(data):
     similarity = rng.integers(0, 2, n_pairs)
     if data.draw(st.integers(0, 3)) == 0:
         similarity = similarity / 2
-    parts = [data.draw(formed(part)) for part in (first, second, similarity)]
+    parts = [formed(data.draw, part) for part in (first, second, similarity)]
     says = first, second, similarity
     doubtful = any(part.doubtful for part in parts)
     pairs = Given(tuple(part.value for part in parts), says, doubtful)

@@ -304,6 +304,7 @@ def test_unfitted_hashers_say_so(cls, digits):
         (lambda X: X[:, :, None], "dim 3"),
         (lambda X: X[:, :0], "0 feature"),
         (lambda X: X.astype(complex), "Complex data not supported"),
+        (lambda X: np.ma.masked_greater(X, 15), "X has masked entries"),
     ],
 )
 def test_bad_features_are_refused_and_change_nothing(cls, spoil, message, digits):
@@ -317,7 +318,7 @@ def test_bad_features_are_refused_and_change_nothing(cls, spoil, message, digits
     before = hasher.transform(X[:, :32])
     with pytest.raises(ValueError, match=message):
         hasher.fit(spoil(X), y)
-    with pytest.raises(ValueError, match=r"features|dim 3|feature|Complex"):
+    with pytest.raises(ValueError, match=r"features|dim 3|feature|Complex|masked"):
         hasher.transform(spoil(X))
     np.testing.assert_array_equal(hasher.transform(X[:, :32]), before)
 

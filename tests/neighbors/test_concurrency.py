@@ -24,6 +24,7 @@ import sklhash
 from sklhash import LSH, HammingNeighbors, HashedNeighbors, hamming_distances
 from sklhash.neighbors.multi_index import MultiIndex
 from sklhash.neighbors.stored import Stored
+from sklhash.persistence.arrays import pieces_of
 from tests.hashers.methods import HASHERS, make
 
 N_BITS = 16
@@ -76,7 +77,7 @@ class Changes:
 
 
 def run_together(*functions):
-    """Run functions in threads that start at once, and raise what one of them raised."""
+    """Run functions in threads that start at once, and raise what one raised."""
     barrier, raised = threading.Barrier(len(functions)), []
 
     def run(function):
@@ -532,6 +533,56 @@ def test_threads_that_add_rows_at_the_same_time_mix_up_no_vectors():
     np.testing.assert_array_equal(distances, 0)
     assert sorted(indices.ravel()) == list(range(500))
     np.testing.assert_array_equal(search.pack(X), search.codes_[indices.ravel()])
+
+
+@pytest.fixture
+def rows_are_added_meanwhile():
+    """Give a search and a function in which another thread adds rows to it, once."""
+    X = np.random.default_rng(0).standard_normal((60, 5))
+    search = HashedNeighbors(LSH(8, random_state=0), rerank="euclidean").fit(X[:40])
+    threads = [threading.Thread(target=search.add, args=(X[40:],))]
+
+    def add():
+        if threads:
+            thread = threads.pop()
+            thread.start()
+            thread.join(timeout=0.2)  # it may have to wait for a lock
+
+    return search, add
+
+
+def test_vectors_are_there_for_all_rows_that_are_found(
+    rows_are_added_meanwhile, monkeypatch
+):
+    search, add = rows_are_added_meanwhile
+
+    def copy_late(search):
+        add()
+        return copy(search)
+
+    monkeypatch.setattr("sklhash.neighbors.hashed.copy", copy_late)
+    assert len(search.kneighbors(n_neighbors=3)[0]) == 60
+
+
+def test_vectors_are_there_for_all_rows_of_a_pickle(
+    rows_are_added_meanwhile, monkeypatch
+):
+    search, add = rows_are_added_meanwhile
+    get_state = HammingNeighbors.__getstate__
+
+    def get_state_late(self):
+        add()
+        return get_state(self)
+
+    monkeypatch.setattr(HammingNeighbors, "__getstate__", get_state_late)
+    stored = pickle.loads(pickle.dumps(search))
+    assert len(stored.kneighbors(n_neighbors=3)[0]) == stored.n_live_
+
+
+def test_what_is_written_is_a_copy():
+    array = np.arange(9, dtype=np.uint64)
+    for piece in pieces_of(array):
+        assert not np.shares_memory(np.asarray(piece), array)
 
 
 @pytest.mark.parametrize("cls", HASHERS, ids=lambda cls: cls.__name__)

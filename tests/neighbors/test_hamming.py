@@ -269,6 +269,7 @@ def test_a_memory_mapped_search(tmp_path):
         ({"algorithm": "tree"}, np.zeros((3, 2)), r"'algorithm' parameter"),
         ({"device": "gpu"}, np.zeros((3, 2)), r"'cuda' or 'cuda:N', got 'gpu'"),
         ({"device": "cuda:99"}, np.zeros((3, 2)), r"'cuda:99' is not available"),
+        ({}, np.ma.masked_array([[0, 1]], mask=[[0, 1]]), "X has masked entries"),
         ({"threshold": 0.5}, [[0, "a"]], r"strings|real numbers"),
         ({"threshold": 0.5}, [[0, {}]], r"X must hold real numbers, got dtype object"),
         ({"threshold": 0.5}, np.zeros((3, 2), "m8[s]"), r"got dtype timedelta64"),

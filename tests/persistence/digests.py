@@ -33,7 +33,7 @@ def answers(estimator):
     if isinstance(estimator, HashedNeighbors):
         return estimator.kneighbors(X, 5)
     if isinstance(estimator, HammingNeighbors):
-        return estimator.kneighbors(estimator.codes_[:9, :], 5)
+        return estimator.kneighbors(estimator.codes_[:9], 5)
     last = estimator[-1] if hasattr(estimator, "steps") else estimator
     if isinstance(last, HammingNeighbors):
         return last.kneighbors(estimator[:-1].transform(X), 5)

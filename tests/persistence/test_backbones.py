@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from sklhash import DPSH, DeepHasher, HashLoss, OrthoHash
+from sklhash import DPSH, DeepHasher, HashedNeighbors, HashLoss, OrthoHash
 from sklhash.training.generators import global_generators_seeded
 from sklhash.training.heads import HashHead
 from tests.hashers.methods import DEEP_HASHERS
@@ -205,6 +206,44 @@ def test_layers_with_a_life_of_their_own_come_back(make_module, tmp_path):
     assert (loaded.decision_function(X) != before).any()
 
 
+def channels_last():
+    return convolutions().to(memory_format=torch.channels_last)
+
+
+def transposed():
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
+    layers[1].weight = nn.Parameter(layers[1].weight.detach().T.contiguous().T)
+    return layers
+
+
+@pytest.mark.parametrize("make_module", [channels_last, transposed])
+def test_the_order_in_memory_comes_back_for_the_sake_of_the_last_bits(
+    make_module, tmp_path
+):
+    hasher = small(OrthoHash, backbone=seeded(make_module)).fit(X, y)
+    loaded = saved(hasher, tmp_path)
+    for model in (hasher, loaded):
+        strides = [weights.stride() for weights in model.backbone.parameters()]
+        assert (
+            strides[0] == {channels_last: (9, 1, 3, 1), transposed: (1, 7)}[make_module]
+        )
+    same_answers(loaded, hasher)
+
+
+def brighter(x):
+    return 2 * x
+
+
+def test_a_frozen_backbone_whose_features_were_not_kept_comes_back(tmp_path):
+    settings = {"backbone": seeded(convolutions), "backbone_lr_scale": 0}
+    hasher = small(OrthoHash, augment=brighter, **settings).fit(X, y)
+    same_answers(saved(hasher, tmp_path, trusted=[brighter]), hasher)
+    with config_context(working_memory=0):
+        hasher = small(OrthoHash, **settings).fit(X, y)
+        same_answers(saved(hasher, tmp_path), hasher)
+    same_answers(saved(hasher, tmp_path), hasher)
+
+
 @pytest.mark.parametrize("made_by", [convolutions, Attributes])
 def test_what_makes_a_backbone_is_named(made_by, tmp_path):
     hasher = small(OrthoHash, backbone=made_by).fit(X, y)
@@ -213,6 +252,17 @@ def test_what_makes_a_backbone_is_named(made_by, tmp_path):
     same_answers(loaded, hasher)
     with pytest.raises(ValueError, match=f"trusted=\\[{made_by.__name__}\\]"):
         saved(hasher, tmp_path)
+
+
+@pytest.mark.parametrize("rerank", [None, "cosine"])
+@pytest.mark.parametrize("mmap_mode", [None, "r"])
+def test_an_index_of_images_comes_back(rerank, mmap_mode, tmp_path):
+    hasher = small(OrthoHash, backbone=seeded(convolutions))
+    index = HashedNeighbors(hasher, rerank=rerank).fit(X[:40], y[:40])
+    index.add(X[40:], y[40:])
+    loaded = saved(index, tmp_path, mmap_mode=mmap_mode)
+    assert_same(loaded, index)
+    assert_same(loaded.kneighbors(X, 5), index.kneighbors(X, 5))
 
 
 def test_pairs_and_a_backbone_come_back(tmp_path):

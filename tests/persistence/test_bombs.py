@@ -7,7 +7,7 @@ takes long.
 import json
 import subprocess
 import sys
-import zipfile
+from zipfile import ZIP_DEFLATED
 
 import numpy as np
 import pytest
@@ -113,7 +113,7 @@ HARMLESS = {
     "bits-of-a-network": ("OrthoHash", lambda f: parameters(f).update(n_bits=10**12)),
     "hidden-layers": (
         "OrthoHash",
-        lambda f: parameters(f).update(hidden_layer_sizes={"tuple": [2**40] * 10**6}),
+        lambda f: parameters(f).update(hidden_layer_sizes={"tuple": [2**40] * 10**5}),
     ),
     "features-without-an-array": ("Pipeline", step(2, "n_features_in_", 10**12)),
     "removed-codes": ("compacted", lambda f: _without_labels(f, n_arrived=2**62)),
@@ -146,8 +146,7 @@ def test_bombs_are_refused_without_the_memory_that_they_ask_for(tmp_path):
     }
     for name, text in texts.items():
         lsh.write(forged / f"json-of-{name}", text=text)
-    lsh.write(forged / "deflated-zeros", text=bytes(2**28), compression=8)
-    lsh.write(forged / "lzma-zeros", values=bytes(2**27), compression=zipfile.ZIP_LZMA)
+    lsh.write(forged / "deflated-zeros", text=bytes(2**28), compression=ZIP_DEFLATED)
     entry = {"dtype": "U8", "shape": [10**4000] * 2000, "data_offsets": [0, 0]}
     headers = {
         "huge-numbers": {"a": entry},
@@ -165,10 +164,12 @@ def test_bombs_are_refused_without_the_memory_that_they_ask_for(tmp_path):
         [sys.executable, "-c", LOAD_ALL, forged, tmp_path / "right"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     answers = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert answers.keys() == {path.name for path in forged.iterdir()}
-    wanted = {name: "loaded" if name in HARMLESS else "refused True" for name in answers}
+    wanted = {
+        name: "loaded" if name in HARMLESS else "refused True" for name in answers
+    }
     assert answers == wanted

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import sklearn
-import torch
 from scipy import sparse
 
 import sklhash
@@ -66,18 +65,14 @@ def test_the_description_says_with_what_it_was_made(path):
     sklhash.save(small(ITQ).fit(X), path)
     description, _ = parts(path)
     assert description["format"] == 1
-    assert description["versions"]["torch"] == torch.__version__.partition("+")[0] or (
-        description["versions"]["torch"] == torch.__version__
-    )
     wanted = {"numpy": np, "scikit-learn": sklearn, "sklhash": sklhash}
     for name, package in wanted.items():
         assert description["versions"][name] == package.__version__
     assert description["versions"]["python"] == sys.version.split()[0]
 
 
-def test_numbers_that_json_has_no_word_for_are_kept(path):
+def test_numbers_keep_their_last_digits(path):
     search = HammingNeighbors(packed=False, threshold=0.1 + 0.2).fit(CODES)
-    assert float.fromhex("0x1.3333333333334p-2") == 0.1 + 0.2
     sklhash.save(search, path)
     assert sklhash.load(path).threshold == 0.1 + 0.2
 

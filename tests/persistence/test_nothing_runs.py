@@ -80,7 +80,7 @@ def test_no_file_makes_anything_run(tmp_path):
         [sys.executable, "-c", LOAD_ALL, *folders],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{2 * len(MAKERS)} []\n"
