@@ -24,6 +24,7 @@ __all__ = ["code_statistics", "hamming_distances", "pack_codes", "unpack_codes"]
 
 BitOrder = Literal["little", "big"]
 
+MAX_BITS = 65_000  # of a code that is searched, whose distances take 16 bits
 _FLOAT32_COUNTS = 1 << 24  # up to which float32 counts without error
 
 

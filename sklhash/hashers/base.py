@@ -25,7 +25,7 @@ from sklhash._arrays import refuse_what_is_no_number
 from sklhash._forks import after_fork
 from sklhash._state import FEATURES, Checks, Storable, check_state, size
 from sklhash._validation import Interval, check_array_like
-from sklhash.codes import pack_positive
+from sklhash.codes import MAX_BITS, pack_positive
 from sklhash.hashers.parameters import DeclaredParameters
 from sklhash.metrics.scorers import map_scorer
 from sklhash.training.blocks import float32_blocks
@@ -59,7 +59,7 @@ class BaseHasher(
     Parameters
     ----------
     n_bits : int, default=64
-        Number of bits of a code.
+        Number of bits of a code, at most 65,000.
 
     packed : bool, default=False
         Whether :meth:`transform` returns codes packed into bytes.
@@ -78,7 +78,7 @@ class BaseHasher(
     packed: bool = False
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_bits": [Interval(Integral, 1, None, closed="left")],
+        "n_bits": [Interval(Integral, 1, MAX_BITS, closed="both")],
         "packed": ["boolean"],
     }
 

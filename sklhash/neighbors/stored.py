@@ -29,7 +29,7 @@ from sklhash._state import (
     whole,
 )
 from sklhash._validation import check_array_like, check_same_length
-from sklhash.codes import check_codes
+from sklhash.codes import MAX_BITS, check_codes
 from sklhash.neighbors.engine import Algorithm
 from sklhash.neighbors.exchange import as_bit_strings, to_faiss
 from sklhash.neighbors.on_device import check_device
@@ -38,7 +38,6 @@ from sklhash.neighbors.table import CodeTable
 __all__ = ["CHANGES", "StoredCodes", "check_indices"]
 
 CHANGES = ProcessLock()
-MAX_BITS = 65_000  # distances take 16 bits
 
 
 def _check_labels(value: Any, sizes: Sizes) -> None:

@@ -251,7 +251,28 @@ def _fill(
     if _keeps_own_state(type(module)):
         module.set_extra_state(decoder.decode(node["own_state"]))
     if isinstance(module, nn.RNNBase):
+        _check_recurrent(module)
         module._init_flat_weights()
+
+
+def _check_recurrent(module: nn.RNNBase) -> None:
+    """Refuse weights of other sizes than the layers say, which torch reads beyond."""
+    names = module._flat_weights_names
+    weights = {name: getattr(module, name) for name in names}
+    if not 0 < module.num_layers <= len(names):
+        raise ValueError(f"it has {len(names)} weights for {module.num_layers} layers.")
+    sizes = ("input_size", "hidden_size", "num_layers", "bias", "batch_first")
+    with torch.device("meta"):
+        plain = nn.RNNBase(
+            module.mode,
+            *(getattr(module, size) for size in sizes),
+            bidirectional=module.bidirectional,
+            proj_size=module.proj_size,
+        )
+    wanted = {name: weights.shape for name, weights in plain.named_parameters()}
+    found = {name: weight.shape for name, weight in weights.items()}
+    if found != wanted or len({weight.dtype for weight in weights.values()}) > 1:
+        raise ValueError(f"it has weights of shapes {found}, not {wanted}.")
 
 
 def _refuse_name_of_class(kind: type, name: str) -> None:

@@ -52,7 +52,11 @@ def _encode_dict(value: dict[Any, Any], encoder: Encoder, name: str) -> Any:
 def _decode_dict(parts: Any, decoder: Decoder) -> dict[Any, Any]:
     if isinstance(parts, dict):
         return {key: decoder.decode(item) for key, item in parts.items()}
-    return {decoder.decode(key): decoder.decode(item) for key, item in _a_list(parts)}
+    pairs = [(decoder.decode(key), decoder.decode(item)) for key, item in _a_list(parts)]
+    hashes = {*()} if not pairs else np.unique([hash(key) for key, _ in pairs])
+    if len(pairs) - len(hashes) > MOST_COLLISIONS:
+        raise ValueError("it has a dict whose keys are made to have the same hash.")
+    return dict(pairs)
 
 
 def _encode_scalar(value: np.generic, encoder: Encoder, name: str) -> Any:

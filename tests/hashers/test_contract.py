@@ -350,6 +350,13 @@ def test_the_number_of_bits_may_be_of_any_integer_dtype(cls, dtype, digits):
 
 
 @all_hashers
+@pytest.mark.parametrize("n_bits", [0, 65_001, 10**30])
+def test_codes_wider_than_a_search_takes_are_refused(cls, n_bits, digits):
+    with pytest.raises(ValueError, match=r"'n_bits' .* range \[1, 65000\]"):
+        make(cls, n_bits).fit(*digits)
+
+
+@all_hashers
 def test_a_single_row_may_lie_backwards_in_memory(cls, digits):
     X, y = digits
     hasher = make(cls).fit(X, y)

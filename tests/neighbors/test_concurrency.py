@@ -564,6 +564,14 @@ def test_vectors_are_there_for_all_rows_that_are_found(
     assert len(search.kneighbors(n_neighbors=3)[0]) == 60
 
 
+def test_a_copy_of_an_index_stays_as_it_is(rows_are_added_meanwhile):
+    search, add = rows_are_added_meanwhile
+    before, moment = search.kneighbors(n_neighbors=3), copy(search)
+    add()
+    np.testing.assert_array_equal(moment.kneighbors(n_neighbors=3), before)
+    assert (moment.n_live_, search.n_live_) == (40, 60)
+
+
 def test_vectors_are_there_for_all_rows_of_a_pickle(
     rows_are_added_meanwhile, monkeypatch
 ):

@@ -5,91 +5,19 @@ Each takes a :class:`~tests.persistence.forgery.Forgery` and changes it in place
 
 import numpy as np
 
+from tests.persistence.changes import (
+    ending,
+    fitted,
+    named,
+    parameters,
+    set_array,
+    step,
+    with_extra_array,
+    without,
+)
+from tests.persistence.network_attacks import NETWORK_ATTACKS
+
 _IMPORTLIB = "torch.nn.functional.importlib"
-
-
-def fitted(forgery):
-    return forgery.model["fitted"]
-
-
-def parameters(forgery):
-    return forgery.model["parameters"]
-
-
-def net(forgery):
-    return fitted(forgery)["net"]["dict"]
-
-
-def nodes(forgery):
-    return net(forgery)["module"]["module"]["modules"]
-
-
-def layer(forgery, name):
-    """Return a module of a class."""
-    return next(node for node in nodes(forgery) if node["class"].endswith(name))
-
-
-def ending(forgery, name):
-    """Return the full name of an array."""
-    (found,) = [full for full in forgery.arrays if full.endswith(name)]
-    return found
-
-
-def set_array(name, change):
-    def attack(forgery):
-        full = ending(forgery, name)
-        forgery.arrays[full] = np.ascontiguousarray(change(forgery.arrays[full]))
-
-    return attack
-
-
-def named(place, name, value):
-    """Return what puts a value into one of the dicts of a description."""
-
-    def attack(forgery):
-        place(forgery)[name] = value
-
-    return attack
-
-
-def without(place, name):
-    def attack(forgery):
-        del place(forgery)[name]
-
-    return attack
-
-
-def step(number, name, value):
-    def attack(forgery):
-        steps = parameters(forgery)["steps"]
-        steps[number]["tuple"][1]["estimator"]["fitted"][name] = value
-
-    return attack
-
-
-def with_extra_array(value, array=np.zeros(8)):  # noqa: B008
-    """Return what adds an array and a fitted attribute that says `value` of it."""
-
-    def attack(forgery):
-        forgery.arrays["x"] = array
-        fitted(forgery)["x_"] = value
-
-    return attack
-
-
-def _part_of_itself(forgery):
-    nodes(forgery)[0]["children"]["again"] = 0
-
-
-def _in_far_too_many_places(forgery):
-    tree, first = nodes(forgery), len(nodes(forgery))
-    empty = {name: {} for name in ("attributes", "parameters", "buffers")}
-    for i in range(first, first + 120, 2):
-        children = {"a": i + 2, "b": i + 3} if i < first + 118 else {}
-        node = {"class": "torch.nn.Sequential", "children": children, **empty}
-        tree.extend([{**node, "not_in_state_dict": []}] * 2)
-    tree[0]["children"]["more"] = first
-    tree[0]["children"]["most"] = first + 1
 
 
 def _swapped_arrays(forgery):
@@ -105,11 +33,6 @@ def _lost_and_unread_state(forgery):
 def _another_known_class(forgery):
     forgery.model["class"] = "sklhash.PCAH"
     parameters(forgery).pop("center")
-
-
-def _optimizer_state_of_another_shape(forgery):
-    name = next(n for n in forgery.arrays if n.endswith("exp_avg") and "net" in n)
-    forgery.arrays[name] = np.zeros((2, 3), dtype=np.float32)
 
 
 def _no_anchors(forgery):
@@ -386,120 +309,7 @@ ATTACKS = {
         "39 vectors for 40 rows",
     ),
     "no anchors": ("SDH", _no_anchors, "at least one row"),
-    "a layer that is none": (
-        *(
-            "OrthoHash",
-            lambda f: layer(f, "RowwiseLinear").update({"class": "os.system"}),
-        ),
-        r"'os\.system', which is none",
-    ),
-    "a function for a layer": (
-        *(
-            "OrthoHash",
-            lambda f: layer(f, "RowwiseLinear").update(
-                {"class": "torch.nn.functional.relu"}
-            ),
-        ),
-        "where Module is wanted",
-    ),
-    "something of torch.nn that is no module": (
-        *(
-            "OrthoHash",
-            lambda f: layer(f, "RowwiseLinear").update({"class": "torch.nn.init"}),
-        ),
-        r"'torch\.nn\.init', which is none",
-    ),
-    **{
-        f"an attribute {name}": (
-            *(
-                "OrthoHash",
-                lambda f, name=name: nodes(f)[0]["attributes"].update(
-                    {name: {"named": "torch.nn.functional.relu"}}
-                ),
-            ),
-            f"would replace '{name}' of HashHead",
-        )
-        for name in (
-            *("forward", "project", "__class__", "__dict__", "__call__"),
-            *("_parameters", "_modules", "_forward_hooks", "_compiled_call_impl"),
-        )
-    },
-    "a module in itself": ("OrthoHash", _part_of_itself, "a part of itself"),
-    "modules in 2**60 places": (
-        *("backbone", _in_far_too_many_places),
-        "in more than 65536 places",
-    ),
-    "a module that is nowhere": (
-        *("backbone", lambda f: nodes(f).append(nodes(f)[-1])),
-        "no part of another one",
-    ),
-    "a part that there is none of": (
-        *("OrthoHash", lambda f: nodes(f)[0]["children"].update(hash=99)),
-        r"names part 99 of \d+ of a module",
-    ),
-    "a tensor that there is none of": (
-        *(
-            "OrthoHash",
-            lambda f: layer(f, "RowwiseLinear")["parameters"].update(weight=-1),
-        ),
-        r"names part -1 of \d+ of a module",
-    ),
-    "a module without its parts": (
-        *("OrthoHash", lambda f: nodes(f)[0].pop("attributes")),
-        "malformed: KeyError",
-    ),
-    "a tensor of another dtype": (
-        *(
-            "OrthoHash",
-            lambda f: net(f)["generator"]["tensor"].update(dtype="float32"),
-        ),
-        r"a tensor of torch\.float32 made of torch\.uint8",
-    ),
-    "a state that no generator has": (
-        *("OrthoHash", set_array("net.generator", lambda a: a[:-1])),
-        "cannot be loaded",
-    ),
-    "a head for other features": (
-        *("OrthoHash", lambda f: fitted(f).update(n_features_in_=7)),
-        "the net takes 6 features",
-    ),
-    "a head for more bits": (
-        *("OrthoHash", lambda f: fitted(f).update(n_bits_=13)),
-        "the net makes 12 bits, not 13",
-    ),
-    "a loss for other classes": (
-        *("OrthoHash", set_array("codebook", lambda a: a[:2])),
-        "codebook of the loss must be an array of shape",
-    ),
-    "a state of the optimizer for other weights": (
-        *("OrthoHash", _optimizer_state_of_another_shape),
-        "the optimizer's 'exp_avg' has the shape",
-    ),
-    "an optimizer that is none": (
-        *(
-            "OrthoHash",
-            lambda f: net(f)["settings"]["dict"].update(
-                optimizer={"named": "torch.nn.Identity"}
-            ),
-        ),
-        "cannot be loaded",
-    ),
-    "a net that is none": (
-        *("OrthoHash", lambda f: net(f).update(module={"named": "torch.nn.ReLU"})),
-        "module of a net must be a Module, got type",
-    ),
-    "a setting that there is none of": (
-        *("OrthoHash", lambda f: net(f)["settings"]["dict"].update(callbacks=5)),
-        r"a net has no settings \['callbacks'\]",
-    ),
-    "counts of epochs that are none": (
-        *("OrthoHash", lambda f: net(f)["counts"]["dict"].update(stops="no")),
-        "stops of it must be a bool",
-    ),
-    "a history that is none": (
-        *("OrthoHash", lambda f: net(f).update(history=["ab"])),
-        "cannot be loaded",
-    ),
+    **NETWORK_ATTACKS,
     "a model that is no estimator": (
         *("LSH", lambda f: f.description.update(model=5)),
         "cannot be loaded",

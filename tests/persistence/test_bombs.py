@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import sklhash
-from tests.persistence.attacks import fitted, layer, nodes, parameters, step
+from tests.persistence.changes import fitted, layer, nodes, parameters, step
 from tests.persistence.forgery import Forgery
 from tests.persistence.victims import victim
 

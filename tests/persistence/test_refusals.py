@@ -10,7 +10,8 @@ from torch import nn
 
 import sklhash
 from sklhash import LSH, HammingNeighbors
-from tests.persistence.attacks import ATTACKS, fitted
+from tests.persistence.attacks import ATTACKS
+from tests.persistence.changes import fitted
 from tests.persistence.forgery import (
     ARRAYS,
     DESCRIPTION,

@@ -15,6 +15,7 @@ from sklhash import (
     NINH,
     PCAH,
     SDH,
+    CIBHash,
     HammingNeighbors,
     HashedNeighbors,
     OrthoHash,
@@ -57,6 +58,7 @@ MAKERS = {
     "SDH": lambda: SDH(5, n_anchors=7, max_iter=2, random_state=0).fit(X, Y),
     "OrthoHash": _deep,
     "NINH": lambda: _deep(NINH, hidden_layer_sizes=()),
+    "CIBHash": lambda: _deep(CIBHash, hidden_layer_sizes=()),
     "backbone": lambda: _deep(
         backbone=nn.Sequential(nn.Linear(N_FEATURES, 5), nn.BatchNorm1d(5), nn.ReLU())
     ),
