@@ -211,9 +211,11 @@ class AnchorHasher(BaseHasher):
         return np.exp(np.minimum(2 * products - self._anchor_squares - squares, 0))
 
     def _scaled(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        centred = block - self.center_.astype(np.float32)
-        centred *= np.float32(self.gamma_**0.5)
-        return centred
+        with np.errstate(over="ignore"):
+            centred = block - self.center_.astype(np.float32)
+            centred *= np.float32(self.gamma_**0.5)
+        # So far away all kernels are 0, and squares are finite.
+        return np.clip(centred, -1e15, 1e15, out=centred)
 
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         kernels = self._kernels(block) - self.kernel_mean_.astype(np.float32)

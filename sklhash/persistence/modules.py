@@ -256,23 +256,21 @@ def _fill(
 
 
 def _check_recurrent(module: nn.RNNBase) -> None:
-    """Refuse weights of other sizes than the layers say, which torch reads beyond."""
-    names = module._flat_weights_names
-    weights = {name: getattr(module, name) for name in names}
-    if not 0 < module.num_layers <= len(names):
-        raise ValueError(f"it has {len(names)} weights for {module.num_layers} layers.")
-    sizes = ("input_size", "hidden_size", "num_layers", "bias", "batch_first")
+    """Refuse weights of other sizes than the layers say, beyond which torch reads."""
+    weights = {name: getattr(module, name) for name in module._flat_weights_names}
+    if not 0 < module.num_layers <= len(weights):
+        raise ValueError(f"it has {module.num_layers} layers of {len(weights)} weights.")
+    kinds = (kind for kind in (nn.LSTM, nn.GRU) if isinstance(module, kind))
     with torch.device("meta"):
-        plain = nn.RNNBase(
-            module.mode,
-            *(getattr(module, size) for size in sizes),
+        right = next(kinds, nn.RNN)(
+            *(module.input_size, module.hidden_size, module.num_layers, module.bias),
             bidirectional=module.bidirectional,
             proj_size=module.proj_size,
         )
-    wanted = {name: weights.shape for name, weights in plain.named_parameters()}
-    found = {name: weight.shape for name, weight in weights.items()}
-    if found != wanted or len({weight.dtype for weight in weights.values()}) > 1:
-        raise ValueError(f"it has weights of shapes {found}, not {wanted}.")
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    wanted = {name: tuple(weight.shape) for name, weight in right.named_parameters()}
+    if shapes != wanted or len({weight.dtype for weight in weights.values()}) > 1:
+        raise ValueError(f"it has recurrent layers of {shapes}, which must be {wanted}.")
 
 
 def _refuse_name_of_class(kind: type, name: str) -> None:

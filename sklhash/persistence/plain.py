@@ -19,6 +19,8 @@ from sklhash.persistence.values import Decoder, Encoder, Kind, is_native
 
 __all__ = ["PLAIN_KINDS"]
 
+MOST_COLLISIONS = 2**8  # of the hashes of keys, such as those of -1 and -2
+
 _FRAMES = ("pandas", "polars")
 
 
@@ -52,11 +54,11 @@ def _encode_dict(value: dict[Any, Any], encoder: Encoder, name: str) -> Any:
 def _decode_dict(parts: Any, decoder: Decoder) -> dict[Any, Any]:
     if isinstance(parts, dict):
         return {key: decoder.decode(item) for key, item in parts.items()}
-    pairs = [(decoder.decode(key), decoder.decode(item)) for key, item in _a_list(parts)]
-    hashes = {*()} if not pairs else np.unique([hash(key) for key, _ in pairs])
-    if len(pairs) - len(hashes) > MOST_COLLISIONS:
-        raise ValueError("it has a dict whose keys are made to have the same hash.")
-    return dict(pairs)
+    items = [(decoder.decode(key), decoder.decode(item)) for key, item in _a_list(parts)]
+    n_hashes = len(np.unique([hash(key) for key, _ in items]))
+    if len(items) - n_hashes > MOST_COLLISIONS:  # a dict of n would take n**2 steps
+        raise ValueError("it has a dict whose keys were made to have the same hash.")
+    return dict(items)
 
 
 def _encode_scalar(value: np.generic, encoder: Encoder, name: str) -> Any:
