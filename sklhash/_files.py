@@ -34,6 +34,8 @@ def written_whole(path: PathLike) -> Iterator[BinaryIO]:
 
     Raises
     ------
+    FileNotFoundError
+        If its folder is not there.
     IsADirectoryError
         If `path` is a directory.
     """
@@ -41,6 +43,8 @@ def written_whole(path: PathLike) -> Iterator[BinaryIO]:
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a directory, and a file is to be written.")
     folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder} is no folder, and {path} is to be written.")
     temporary = os.path.join(folder, f".sklhash-{uuid4().hex}.tmp")
     try:
         with open(temporary, "x+b") as file:

@@ -736,7 +736,8 @@ def _agree(values: NDArray[Any], expected: NDArray[Any]) -> bool:
     """Tell whether real-valued codes are the same, but for rounding elsewhere."""
     if values.shape != expected.shape:
         return False
-    return np.abs(values - expected).max() <= 1e-4 * np.abs(expected).max()
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+    return bool(np.isclose(values, expected, rtol=0, atol=1e-4 * largest).all())
 
 
 def _in_rows(values: NDArray[Any], sizes: list[int]) -> NDArray[np.object_]:

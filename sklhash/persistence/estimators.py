@@ -91,12 +91,13 @@ def _encode_estimator(
     else:
         fitted = fitted_attributes(estimator)
         parameters |= dict.fromkeys({"memory"} & parameters.keys())
-    return {
-        "class": name_of(kind, name),
-        "parameters": _encode_items(parameters, encoder, name),
-        "fitted": _encode_items(fitted, encoder, name),
-        "output": encoder.encode(vars(estimator).get(_OUTPUT), name),
-    }
+    with encoder.inside(name):
+        return {
+            "class": name_of(kind, name),
+            "parameters": _encode_items(parameters, encoder, name),
+            "fitted": _encode_items(fitted, encoder, name),
+            "output": encoder.encode(vars(estimator).get(_OUTPUT), name),
+        }
 
 
 def _encode_items(items: dict[str, Any], encoder: Encoder, name: str) -> dict[str, Any]:
@@ -107,9 +108,10 @@ def _decode_estimator(parts: Any, decoder: Decoder) -> BaseEstimator:
     kind = decoder.classes.find(parts["class"], wanted=BaseEstimator)
     if not _can_be_saved(kind):
         raise ValueError(f"it holds a {kind.__name__}, which sklhash does not load.")
-    estimator = _unfitted(kind, _decode_items(parts["parameters"], decoder))
-    if parts["fitted"]:
-        _fit_from(estimator, parts["fitted"], decoder)
+    with decoder.inside(kind.__name__):
+        estimator = _unfitted(kind, _decode_items(parts["parameters"], decoder))
+        if parts["fitted"]:
+            _fit_from(estimator, parts["fitted"], decoder)
     output = decoder.decode(parts["output"])
     if output is not None:
         if output not in _OUTPUTS:

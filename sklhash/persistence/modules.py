@@ -259,7 +259,9 @@ def _check_recurrent(module: nn.RNNBase) -> None:
     """Refuse weights of other sizes than the layers say, beyond which torch reads."""
     weights = {name: getattr(module, name) for name in module._flat_weights_names}
     if not 0 < module.num_layers <= len(weights):
-        raise ValueError(f"it has {module.num_layers} layers of {len(weights)} weights.")
+        raise ValueError(
+            f"it has {module.num_layers} layers of {len(weights)} weights."
+        )
     kinds = (kind for kind in (nn.LSTM, nn.GRU) if isinstance(module, kind))
     with torch.device("meta"):
         right = next(kinds, nn.RNN)(
@@ -270,7 +272,9 @@ def _check_recurrent(module: nn.RNNBase) -> None:
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
     wanted = {name: tuple(weight.shape) for name, weight in right.named_parameters()}
     if shapes != wanted or len({weight.dtype for weight in weights.values()}) > 1:
-        raise ValueError(f"it has recurrent layers of {shapes}, which must be {wanted}.")
+        raise ValueError(
+            f"it has recurrent layers of {shapes}, which must be {wanted}."
+        )
 
 
 def _refuse_name_of_class(kind: type, name: str) -> None:

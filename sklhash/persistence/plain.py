@@ -54,7 +54,9 @@ def _encode_dict(value: dict[Any, Any], encoder: Encoder, name: str) -> Any:
 def _decode_dict(parts: Any, decoder: Decoder) -> dict[Any, Any]:
     if isinstance(parts, dict):
         return {key: decoder.decode(item) for key, item in parts.items()}
-    items = [(decoder.decode(key), decoder.decode(item)) for key, item in _a_list(parts)]
+    items = [
+        (decoder.decode(key), decoder.decode(item)) for key, item in _a_list(parts)
+    ]
     n_hashes = len(np.unique([hash(key) for key, _ in items]))
     if len(items) - n_hashes > MOST_COLLISIONS:  # a dict of n would take n**2 steps
         raise ValueError("it has a dict whose keys were made to have the same hash.")
@@ -156,16 +158,22 @@ def _is_text(value: Any) -> bool:
 
 def _encode_text(y: NDArray[Any], encoder: Encoder, name: str) -> Any:
     ids: dict[str, int] = {}
-    found = (ids.setdefault(label, len(ids)) for label in y.flat)
-    rows = np.fromiter(found, dtype=np.int64, count=y.size).reshape(y.shape)
-    encoded = [label.encode("utf-8", "surrogatepass") for label in ids]
+    distinct, rows = y.ravel(), np.arange(y.size)
+    if y.dtype == object:  # others hold each for itself, and their files are as long
+        found = (ids.setdefault(label, len(ids)) for label in y.flat)
+        rows = np.fromiter(found, dtype=np.int64, count=y.size)
+        distinct = np.array([*ids], dtype=object)
+    encoded = [label.encode("utf-8", "surrogatepass") for label in distinct]
     ends = np.cumsum([len(label) for label in encoded], dtype=np.int64)
     text = np.frombuffer(b"".join(encoded), dtype=np.uint8)
     return {
         "kind": y.dtype.kind,
         "text": encoder.put(text, f"{name}.text"),
         "ends": encoder.put(ends, f"{name}.ends"),
-        "ids": encoder.put(rows.astype(np.min_scalar_type(len(ids))), f"{name}.ids"),
+        "ids": encoder.put(
+            rows.reshape(y.shape).astype(np.min_scalar_type(len(distinct))),
+            f"{name}.ids",
+        ),
     }
 
 
@@ -176,6 +184,8 @@ def _decode_text(parts: Any, decoder: Decoder) -> NDArray[Any]:
         raise ValueError(f"it has strings of an unknown kind, {parts['kind']!r}.")
     if [0, *ends] != sorted([0, *ends]) or ends[-1:] != [len(text)][: len(ends)]:
         raise ValueError("it has strings whose ends are out of order.")
+    if parts["kind"] == "T" and np.diff([0, *ends])[ids].sum() > len(text):
+        raise ValueError("it has strings that would be held more than once.")
     distinct = [
         text[begin:end].decode("utf-8", "surrogatepass")
         for begin, end in pairwise([0, *ends])

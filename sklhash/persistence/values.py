@@ -19,6 +19,8 @@ from sklhash.persistence.classes import Classes
 
 __all__ = ["Decoder", "Encoder", "Kind"]
 
+MOST_NESTED = 8  # a pipeline of pipelines of frozen hashers has four
+
 _AS_THEY_ARE = (type(None), bool, int, str)
 
 
@@ -46,7 +48,27 @@ class Kind(NamedTuple):
     decode: Callable[[Any, Decoder], Any]
 
 
-class Encoder:
+class _Nest:
+    """Counts estimators that are in each other."""
+
+    _depth = 0
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """Refuse what takes scikit-learn four times as long for each one around it."""
+        self._depth += 1
+        if self._depth > MOST_NESTED:
+            raise ValueError(
+                f"{name} is the innermost of more than {MOST_NESTED} estimators in "
+                "each other, which files cannot hold."
+            )
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+
+class Encoder(_Nest):
     """Turns values into what JSON can hold, and takes their arrays out.
 
     Parameters
@@ -100,7 +122,7 @@ class Encoder:
         return name
 
 
-class Decoder:
+class Decoder(_Nest):
     """Turns JSON and arrays back into values.
 
     Parameters

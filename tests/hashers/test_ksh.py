@@ -212,3 +212,11 @@ def test_hard_cases_are_finite(digits):
 def test_bad_parameters_are_refused(parameters, digits):
     with pytest.raises(ValueError, match=f"'{next(iter(parameters))}' parameter"):
         KSH(**parameters).fit(*digits)
+
+
+def test_rows_far_beyond_those_of_the_fit_are_as_far_from_every_anchor():
+    X, y = load_digits(return_X_y=True)
+    hasher = KSH(4, n_anchors=20, random_state=0).fit(1e-30 * X[:200], y[:200])
+    values = hasher.decision_function(1e10 * X[:3])
+    assert np.isfinite(values).all()
+    np.testing.assert_array_equal(values, values[[0, 0, 0]])

@@ -37,6 +37,7 @@ from sklhash.metrics import (
     map_scorer,
     mean_average_precision_score,
 )
+from sklhash.neighbors.hashed import _agree
 
 RERANKS = ["cosine", "euclidean", "asymmetric"]
 N_CHECKS = 41
@@ -738,3 +739,12 @@ def test_features_need_only_say_how_to_become_an_array():
         search.kneighbors(X_query), expected.kneighbors(X_query), strict=True
     ):
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_infinite_real_values_agree_where_they_are_the_same():
+    values = np.array([[np.inf, 1.0], [-np.inf, 2.0]], dtype=np.float32)
+    assert _agree(values, values)
+    assert _agree(values + np.float32(1e-5), values)
+    assert not _agree(-values, values)
+    assert not _agree(np.nan_to_num(values), values)
+    assert not _agree(np.zeros((2, 3)), np.zeros((2, 2)))

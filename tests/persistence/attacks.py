@@ -51,8 +51,42 @@ def _codes_that_are_too_wide(forgery):
     fitted(forgery).update(n_bytes=8 * 1017, n_features_in_=8 * 1017)
 
 
+def _pipelines_in_each_other(forgery):
+    model = forgery.description["model"]
+    for _ in range(40):
+        steps = [{"tuple": ["inner", model]}]
+        outer = {"class": "sklearn.pipeline.Pipeline", "parameters": {"steps": steps}}
+        model = {"estimator": {**outer, "fitted": {}, "output": None}}
+    forgery.description["model"] = model
+
+
+def _one_string_as_many_labels(forgery):
+    forgery.arrays["text"] = np.full(10**6, ord("x"), dtype=np.uint8)
+    forgery.arrays["ends"] = np.array([10**6])
+    forgery.arrays["ids"] = np.zeros(10**6, dtype=np.uint8)
+    parts = {name: name for name in ("text", "ends", "ids")}
+    fitted(forgery)["x_"] = {"text": {"kind": "T", **parts}}
+
+
 # Kind of estimator, what is changed, what the error has to say.
 ATTACKS = {
+    "pipelines in each other, which are asked 4**40 times": (
+        *("LSH", _pipelines_in_each_other),
+        "the innermost of more than 8 estimators in each other",
+    ),
+    "keys of one hash": (
+        "LSH",
+        named(
+            parameters,
+            "random_state",
+            {"dict": [[(2**61 - 1) * i, i] for i in range(1, 10**5)]},
+        ),
+        "keys were made to have the same hash",
+    ),
+    "a string that is a million labels": (
+        *("LSH", _one_string_as_many_labels),
+        "strings that would be held more than once",
+    ),
     "a function of the system": (
         *("LSH", named(lambda f: f.model, "class", "os.system")),
         r"names 'os\.system', which is none of the classes that sklhash loads",

@@ -25,8 +25,57 @@ def _optimizer_state_of_another_shape(forgery):
     forgery.arrays[name] = np.zeros((2, 3), dtype=np.float32)
 
 
+def _recurrent(weight_ih, dtypes=("float32",) * 4, **attributes):
+    """Return what puts an LSTM of 5 features and 3 units in place of a layer."""
+
+    def attack(forgery):
+        shapes = {"weight_ih_l0": weight_ih, "weight_hh_l0": (12, 3)}
+        shapes |= {"bias_ih_l0": (12,), "bias_hh_l0": (12,)}
+        tensors, node = net(forgery)["module"]["module"]["tensors"], {}
+        for (name, shape), dtype in zip(shapes.items(), dtypes, strict=True):
+            forgery.arrays[name] = np.zeros(shape, dtype=dtype)
+            value = {"tensor": {"dtype": dtype, "values": name}}
+            node[name] = len(tensors)
+            tensors.append({"value": value, "is_parameter": False})
+        layer(forgery, "ReLU").update(
+            {"class": "torch.nn.LSTM", "parameters": {}, "buffers": node},
+            attributes={
+                **{"mode": "LSTM", "input_size": 5, "hidden_size": 3, "num_layers": 1},
+                **{"bias": True, "batch_first": False, "dropout": 0.0, "proj_size": 0},
+                **{"bidirectional": False, "training": False},
+                **{"_flat_weights_names": [*shapes], **attributes},
+            },
+        )
+
+    return attack
+
+
 # Kind of estimator, what is changed, what the error has to say.
 NETWORK_ATTACKS = {
+    "a recurrent layer whose two results nothing takes": (
+        *("backbone", _recurrent((12, 5))),
+        "'tuple' and 'Tensor'",
+    ),
+    **{
+        f"a recurrent layer {name}": (
+            *("backbone", _recurrent(shape, **changes)),
+            r"has recurrent layers of \{'weight_ih_l0': .*, which must be",
+        )
+        for name, shape, changes in (
+            ("with short weights", (1, 1), {}),
+            ("that is wider than its weights", (12, 5), {"hidden_size": 30_000}),
+            ("of the sizes of another", (9, 5), {"mode": "GRU"}),
+            (
+                "of two dtypes",
+                (12, 5),
+                {"dtypes": ("float32", "float16", "float32", "float32")},
+            ),
+        )
+    },
+    "a recurrent layer with more layers than weights": (
+        *("backbone", _recurrent((12, 5), num_layers=10**12)),
+        "has 1000000000000 layers of 4 weights",
+    ),
     "a layer that is none": (
         *(
             "OrthoHash",

@@ -106,11 +106,11 @@ BOMBS = {
         "compacted",
         lambda f: fitted(f)["y"]["csr"].update(columns=2**63),
     ),
+    "bits": ("LSH", lambda f: parameters(f).update(n_bits=10**12)),
+    "bits-of-a-network": ("OrthoHash", lambda f: parameters(f).update(n_bits=10**12)),
 }
 # Such numbers take nothing until somebody fits.
 HARMLESS = {
-    "bits": ("LSH", lambda f: parameters(f).update(n_bits=10**12)),
-    "bits-of-a-network": ("OrthoHash", lambda f: parameters(f).update(n_bits=10**12)),
     "hidden-layers": (
         "OrthoHash",
         lambda f: parameters(f).update(hidden_layer_sizes={"tuple": [2**40] * 10**5}),
