@@ -14,7 +14,8 @@ Warnings are errors.
 The first wrong answer ends the run with status 1 and the command that repeats it. So
 does, after ten minutes or more, memory that is not flat: sampled after each cycle, it
 may grow by less than 1 % of what it is after a tenth of the run, by a line of least
-squares through the rest; open files and threads may not become more at all.
+squares through the rest; open files and threads may not become more at all. All threads
+take memory from one pool, since glibc would keep free memory in many.
 
 The figures are printed and written to soak.md in the output folder. Linux only.
 """

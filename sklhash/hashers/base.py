@@ -219,7 +219,13 @@ class BaseHasher(
                 block = np.concatenate(
                     [block, np.zeros((height - n_rows, *X.shape[1:]), np.float32)]
                 )
-            yield rows, project(block)[:n_rows]
+            values = project(block)[:n_rows]
+            if np.isnan(np.vdot(values, values)):
+                raise ValueError(
+                    "X has rows so much larger than those of the fit that their "
+                    f"real-valued codes are no numbers, up to {np.abs(block).max():g}."
+                )
+            yield rows, values
 
     def _projection(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """Return what maps blocks in one call: `_project`, or what it comes down to."""

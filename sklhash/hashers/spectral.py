@@ -150,9 +150,11 @@ class SpectralHashing(BaseHasher):
         return project_on(self.components_, self.mean_, block).numpy()
 
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        within = (self._coordinates(block) - self.data_min_) / self.data_range_
-        phase = within[:, self.directions_] * (np.pi * self.modes_).astype(np.float32)
-        return np.cos(phase)  # sin(pi / 2 + phase)
+        half_waves = (np.pi * self.modes_).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN is refused
+            within = (self._coordinates(block) - self.data_min_) / self.data_range_
+            phase = within[:, self.directions_] * half_waves
+            return np.cos(phase)  # sin(pi / 2 + phase)
 
 
 def smoothest_waves(

@@ -44,6 +44,8 @@ _END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _LOCAL = struct.Struct("<4s5H3L2H")
+_END_MARK, _END_64_MARK = b"PK\5\6", b"PK\6\6"
+_LONGEST_END = 2**16 + _END.size + _LOCATOR.size + _END_64.size  # with its comment
 _ZIP64 = 20  # bytes that the sizes of a large entry take in front of it
 _PADDING = 0xD935  # what Android's zipalign calls its own
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
@@ -143,10 +145,11 @@ def read_archive(
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        _refuse_other_end(file, size)
+        _refuse_long_directory(file, size)
         with zipfile.ZipFile(file) as archive:
             entries = _entries(archive, file, size)
             description = _description(archive.read(DESCRIPTION))
+        _refuse_other_end(file, size)
         if verify:
             _verify(file, size)
         start, stop = entries[ARRAYS]
@@ -203,23 +206,44 @@ def _checksum(file: BinaryIO, size: int) -> bytes:
     return b"%08x" % checksum
 
 
-def _refuse_other_end(file: BinaryIO, size: int) -> None:
-    """Refuse what does not end as our files, or whose list of parts is long to read."""
-    n_end = _END.size + len(_COMMENT) + 8
-    file.seek(max(0, size - n_end - _LOCATOR.size - _END_64.size))
-    tail = file.read(size)
-    end = tail[-n_end:]
-    if not end.startswith(b"PK\5\6") or not end[_END.size :].startswith(_COMMENT):
-        raise ValueError(
-            "it is truncated, has something appended, or was written by another "
-            "program: it does not end in a checksum."
-        )
-    *_, n_directory, _, n_comment = _END.unpack_from(end)
-    lengths = [n_directory]
-    if tail.startswith(b"PK\6\7", -n_end - _LOCATOR.size):
-        lengths.append(_END_64.unpack_from(tail)[8])
-    if max(lengths) > LONGEST_DIRECTORY or n_comment != len(_COMMENT) + 8:
+def _refuse_long_directory(file: BinaryIO, size: int) -> None:
+    """Refuse what is no zip, or whose list of parts would take long to read."""
+    start = max(0, size - _LONGEST_END)
+    file.seek(start)
+    tail = file.read(_LONGEST_END)
+    # Zipfile takes the one that has no comment behind it, or else the last.
+    places = {len(tail) - _END.size, tail.rfind(_END_MARK)}
+    lengths = [
+        length
+        for place in places
+        if place >= 0 and tail.startswith(_END_MARK, place)
+        for length in _directory_lengths(tail, place)
+    ]
+    if not lengths:
+        raise ValueError("it is truncated or no zip: it does not end as one.")
+    if max(lengths) > LONGEST_DIRECTORY:
         raise ValueError(f"its list of parts takes {max(lengths)} bytes.")
+
+
+def _directory_lengths(tail: bytes, place: int) -> Iterator[int]:
+    """Give what the records at the end of a zip say that its list of parts takes."""
+    if len(tail) - place >= _END.size:
+        yield _END.unpack_from(tail, place)[5]
+    record = place - _LOCATOR.size - _END_64.size
+    if record >= 0 and tail.startswith(_END_64_MARK, record):
+        yield _END_64.unpack_from(tail, record)[8]
+
+
+def _refuse_other_end(file: BinaryIO, size: int) -> None:
+    """Refuse what does not end as our files, with nothing behind."""
+    length = _END.size + len(_COMMENT) + 8
+    file.seek(max(0, size - length))
+    end = file.read(length)
+    if not end.startswith(_END_MARK) or not end[_END.size :].startswith(_COMMENT):
+        raise ValueError(
+            "it has no checksum at its end: it was truncated, changed, or written by "
+            "another program."
+        )
 
 
 def _entries(archive: zipfile.ZipFile, file: BinaryIO, size: int) -> dict[str, _Entry]:

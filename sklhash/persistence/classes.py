@@ -105,10 +105,10 @@ class Classes:
         found = _of_torch(name) if found is None else found
         found = self._trusted.get(name.rpartition(".")[2]) if found is None else found
         if found is None:
+            last = repr(name.rpartition(".")[2])[1:-1]  # what terminals obey is escaped
             raise ValueError(
                 f"it names {name!r}, which is none of the classes that sklhash loads. "
-                "If you trust its code, pass it: trusted=["
-                f"{name.rpartition('.')[2]}]."
+                f"If you trust its code, pass it: trusted=[{last}]."
             )
         if wanted is not None and not (
             inspect.isclass(found) and issubclass(found, wanted)

@@ -64,6 +64,8 @@ def save(estimator: Any, path: PathLike) -> None:
         If the estimator is another one, or something in it is neither a number, a
         string, an array, a torch module nor a function or class with a name, such as
         skorch's callbacks: ``hasher.set_params(callbacks=None)`` lets go of them.
+    ValueError
+        If more than eight estimators are in each other.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
 

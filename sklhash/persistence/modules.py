@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -188,6 +189,8 @@ def _decode_module(parts: Any, decoder: Decoder) -> nn.Module:
     modules = [_empty(node["class"], decoder) for node in nodes]
     for module, node in zip(modules, nodes, strict=True):
         _fill(module, node, modules, tensors, decoder)
+    for module in modules:
+        _check_sizes(module)
     return modules[0]
 
 
@@ -251,30 +254,50 @@ def _fill(
     if _keeps_own_state(type(module)):
         module.set_extra_state(decoder.decode(node["own_state"]))
     if isinstance(module, nn.RNNBase):
-        _check_recurrent(module)
         module._init_flat_weights()
 
 
-def _check_recurrent(module: nn.RNNBase) -> None:
-    """Refuse weights of other sizes than the layers say, beyond which torch reads."""
-    weights = {name: getattr(module, name) for name in module._flat_weights_names}
-    if not 0 < module.num_layers <= len(weights):
-        raise ValueError(
-            f"it has {module.num_layers} layers of {len(weights)} weights."
-        )
-    kinds = (kind for kind in (nn.LSTM, nn.GRU) if isinstance(module, kind))
+def _check_sizes(module: nn.Module) -> None:
+    """Refuse weights of other sizes than the attributes say, where torch trusts them.
+
+    It reads beyond the weights of an LSTM, and divides by the number of heads.
+    """
     with torch.device("meta"):
-        right = next(kinds, nn.RNN)(
-            *(module.input_size, module.hidden_size, module.num_layers, module.bias),
-            bidirectional=module.bidirectional,
-            proj_size=module.proj_size,
-        )
-    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-    wanted = {name: tuple(weight.shape) for name, weight in right.named_parameters()}
-    if shapes != wanted or len({weight.dtype for weight in weights.values()}) > 1:
+        right = _made_again(module)
+    weights = dict(() if right is None else right.named_parameters())
+    found = {name: attrgetter(name)(module) for name in weights}
+    shapes = {name: tuple(weight.shape) for name, weight in found.items()}
+    wanted = {name: tuple(weight.shape) for name, weight in weights.items()}
+    if shapes != wanted or len({weight.dtype for weight in found.values()}) > 1:
         raise ValueError(
-            f"it has recurrent layers of {shapes}, which must be {wanted}."
+            f"it has a {type(module).__name__} with weights of shapes {shapes}, which "
+            f"must be {wanted}, all of one dtype."
         )
+
+
+def _made_again(module: Any) -> nn.Module | None:
+    if isinstance(module, nn.MultiheadAttention):
+        return nn.MultiheadAttention(
+            *(module.embed_dim, module.num_heads),
+            bias=module.in_proj_bias is not None,
+            add_bias_kv=module.bias_k is not None,
+            kdim=module.kdim,
+            vdim=module.vdim,
+        )
+    if not isinstance(module, nn.RNNBase):
+        return None
+    n_layers, names = module.num_layers, module._flat_weights_names
+    if n_layers > len(names):
+        raise ValueError(f"it has {n_layers} layers of {len(names)} weights.")
+    sizes = module.input_size, module.hidden_size, n_layers, module.bias
+    both_ways = {"bidirectional": module.bidirectional}
+    if isinstance(module, nn.LSTM):
+        right: Any = nn.LSTM(*sizes, proj_size=module.proj_size, **both_ways)
+    else:
+        right = (nn.GRU if isinstance(module, nn.GRU) else nn.RNN)(*sizes, **both_ways)
+    if names != right._flat_weights_names:
+        raise ValueError(f"it has a {type(module).__name__} of the weights {names}.")
+    return right
 
 
 def _refuse_name_of_class(kind: type, name: str) -> None:

@@ -207,7 +207,7 @@ def features(draw, n=None, width=None, right=None, largest=1e38):
     elif kind == 2:
         array = np.round(4 * array).clip(0, 100)
     elif kind == 3:
-        array *= draw(st.sampled_from([0, 1e-12, 1e-6, 1e4, 1e6]))
+        array *= draw(st.sampled_from([0, 1e-30, 1e-12, 1e4, 1e10]))
     elif kind == 4:
         array[:, draw(st.integers(0, width - 1))] = 1
     if not (draw(mostly) if right is None else right):

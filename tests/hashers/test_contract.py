@@ -357,6 +357,21 @@ def test_codes_wider_than_a_search_takes_are_refused(cls, n_bits, digits):
 
 
 @all_hashers
+def test_rows_far_beyond_those_of_the_fit_have_a_code_or_are_refused(cls, digits):
+    X, y = digits
+    hasher, far = make(cls).fit(1e-30 * X, y), 1e10 * X[:3]
+    try:
+        values = hasher.decision_function(far)
+    except ValueError as refused:
+        assert "X has rows so much larger than those of the fit" in str(refused)
+        with pytest.raises(ValueError, match="so much larger"):
+            hasher.transform(far)
+    else:
+        assert not np.isnan(values).any()
+    assert np.isfinite(hasher.decision_function(1e-30 * X)).all()
+
+
+@all_hashers
 def test_a_single_row_may_lie_backwards_in_memory(cls, digits):
     X, y = digits
     hasher = make(cls).fit(X, y)

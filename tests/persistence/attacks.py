@@ -91,6 +91,10 @@ ATTACKS = {
         *("LSH", named(lambda f: f.model, "class", "os.system")),
         r"names 'os\.system', which is none of the classes that sklhash loads",
     ),
+    "a name that clears the screen": (
+        *("LSH", named(lambda f: f.model, "class", "x.\x1b[2J")),
+        r"trusted=\[\\x1b\[2J\]",
+    ),
     "a built-in function": (
         *("LSH", named(lambda f: f.model, "class", "builtins.eval")),
         r"'builtins\.eval', which is none",

@@ -59,7 +59,7 @@ NETWORK_ATTACKS = {
     **{
         f"a recurrent layer {name}": (
             *("backbone", _recurrent(shape, **changes)),
-            r"has recurrent layers of \{'weight_ih_l0': .*, which must be",
+            r"has a LSTM with weights of shapes \{'weight_ih_l0': .*, which must be",
         )
         for name, shape, changes in (
             ("with short weights", (1, 1), {}),
@@ -72,6 +72,24 @@ NETWORK_ATTACKS = {
             ),
         )
     },
+    "attention with no heads": (
+        *(
+            "attention",
+            lambda f: layer(f, "Attention")["attributes"].update(num_heads=0),
+        ),
+        "num_heads must be greater than 0|embed_dim and num_heads must be greater",
+    ),
+    "attention with a short bias": (
+        *(
+            "attention",
+            set_array("net.module.backbone.1.self_attn.in_proj_bias", lambda a: a[:1]),
+        ),
+        r"MultiheadAttention with weights of shapes .*'in_proj_bias': \(1,\)",
+    ),
+    "a recurrent layer of other weights": (
+        *("backbone", _recurrent((12, 5), _flat_weights_names=["bias_ih_l0"] * 4)),
+        "has a LSTM of the weights",
+    ),
     "a recurrent layer with more layers than weights": (
         *("backbone", _recurrent((12, 5), num_layers=10**12)),
         "has 1000000000000 layers of 4 weights",

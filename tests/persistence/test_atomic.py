@@ -197,7 +197,7 @@ def test_another_name_of_the_old_file_keeps_the_old_one(models, tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_to_is_an_os_error(models, tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"missing is no folder, and .*model"):
         sklhash.save(models[0], tmp_path / "missing" / "model")
     with pytest.raises(IsADirectoryError):
         sklhash.save(models[0], tmp_path)

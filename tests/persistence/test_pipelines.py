@@ -147,3 +147,13 @@ def test_the_order_in_memory_comes_back_for_the_sake_of_the_last_bits(
     strides = pca.components_.strides
     assert (loaded.components_.strides[0] < 20) == (strides[0] < strides[1])
     assert_alike(loaded, pca, X)
+
+
+def test_what_cannot_be_loaded_for_its_depth_is_not_saved(tmp_path):
+    deep = small(ITQ)
+    for _ in range(7):
+        deep = make_pipeline(deep)
+    assert_alike(saved(deep.fit(X), tmp_path), deep, X)
+    deeper = Pipeline([("deep", deep)])
+    with pytest.raises(ValueError, match="innermost of more than 8 estimators"):
+        sklhash.save(deeper, tmp_path / "deeper")

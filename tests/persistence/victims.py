@@ -62,6 +62,13 @@ MAKERS = {
     "backbone": lambda: _deep(
         backbone=nn.Sequential(nn.Linear(N_FEATURES, 5), nn.BatchNorm1d(5), nn.ReLU())
     ),
+    "attention": lambda: _deep(
+        backbone=nn.Sequential(
+            nn.Unflatten(1, (1, N_FEATURES)),
+            nn.TransformerEncoderLayer(N_FEATURES, 2, 7, batch_first=True),
+            nn.Flatten(),
+        )
+    ),
     "custom backbone": lambda: _deep(backbone=Doubled()),
     "HammingNeighbors": lambda: HammingNeighbors(3).fit(X > 0, Y),
     "compacted": _compacted,
