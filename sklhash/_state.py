@@ -28,6 +28,7 @@ __all__ = [
     "number",
     "number_or_array_of",
     "one_of",
+    "owned",
     "positive",
     "size",
     "strings",
@@ -330,6 +331,11 @@ class Storable:
     def _module_types(self) -> set[type]:
         """Return the classes of torch modules that a file may name for its state."""
         return set()
+
+
+def owned(value: Any) -> Any:
+    """Return a value out of a file, arrays as copies that can be changed."""
+    return np.array(value) if isinstance(value, np.ndarray) else value
 
 
 def fitted_attributes(estimator: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklhash._arrays import refuse_what_is_no_number
 from sklhash._forks import after_fork
-from sklhash._state import FEATURES, Checks, Storable, check_state, size
+from sklhash._state import FEATURES, Checks, Storable, check_state, owned, size
 from sklhash._validation import Interval, check_array_like
 from sklhash.codes import MAX_BITS, pack_positive
 from sklhash.hashers.parameters import DeclaredParameters
@@ -179,7 +179,7 @@ class BaseHasher(
     ) -> None:
         check_state(state, self._fitted, of=type(self).__name__, others=others)
         for name, value in state.items():
-            setattr(self, name, np.array(value) if _is_array(value) else value)
+            setattr(self, name, owned(value))
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Check all of `X` but its values, which are checked as they are read."""
@@ -230,10 +230,6 @@ class BaseHasher(
     def _projection(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """Return what maps blocks in one call: `_project`, or what it comes down to."""
         return self._project
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray)
 
 
 def draw_seed(random_state: Any) -> int:

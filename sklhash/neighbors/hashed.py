@@ -235,6 +235,11 @@ class HashedNeighbors(Storable, BaseEstimator):
         ValueError
             If a parameter, `X` or `y` is malformed.
         """
+        if isinstance(self.hasher, type):
+            raise TypeError(
+                f"hasher must be an estimator, such as {self.hasher.__name__}(), got "
+                "the class."
+            )
         search = HammingNeighbors() if self.neighbors is None else self.neighbors
         if search.threshold is not None:
             raise ValueError(

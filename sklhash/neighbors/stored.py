@@ -414,6 +414,8 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
     def _read(self, X: Any, *, reset: bool) -> NDArray[np.uint8]:
         check_array_like(X, "X")
         real_valued = self.threshold is not None
+        if not reset:
+            self._refuse_other_packing(X)
         X = validate_data(
             self,
             X,
@@ -432,6 +434,19 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
                 f"{8 * packed.shape[1]}."
             )
         return packed
+
+    def _refuse_other_packing(self, X: Any) -> None:
+        """Say so if `X` has as many columns as these codes would in the other form."""
+        shape: tuple[int, ...] = getattr(X, "shape", ())
+        n_fitted = self.n_features_in_
+        others = {8 * n_fitted} if self.packed else {-(-n_fitted // 8)}
+        if len(shape) == 2 and shape[1] in others - {n_fitted}:
+            raise ValueError(
+                f"X has {shape[1]} features, but {type(self).__name__} is expecting "
+                f"{n_fitted} features as input: with packed={self.packed} codes come "
+                f"as {'bytes' if self.packed else 'bits'}; pack_codes and unpack_codes "
+                "convert them."
+            )
 
     def _check_width(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
         n_bytes = self._stored.table.n_bytes

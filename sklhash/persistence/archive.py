@@ -239,7 +239,12 @@ def _refuse_other_end(file: BinaryIO, size: int) -> None:
     length = _END.size + len(_COMMENT) + 8
     file.seek(max(0, size - length))
     end = file.read(length)
-    if not end.startswith(_END_MARK) or not end[_END.size :].startswith(_COMMENT):
+    n_comment = _END.unpack_from(end)[7]
+    if (
+        not end.startswith(_END_MARK)
+        or not end.startswith(_COMMENT, _END.size)
+        or n_comment != length - _END.size
+    ):
         raise ValueError(
             "it has no checksum at its end: it was truncated, changed, or written by "
             "another program."

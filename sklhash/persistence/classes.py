@@ -155,7 +155,13 @@ def name_of(item: Any, role: str) -> str:
             f"{role} must be a class or a function defined by def to be saved, got "
             f"{item!r}."
         )
-    return f"{item.__module__}.{item.__qualname__}"
+    module = str(item.__module__)
+    if module.startswith("torch.") and not hasattr(sys.modules[module], name):
+        raise TypeError(
+            f"{role} must be of a class that can be found again to be saved, got "
+            f"{item!r}, which torch has made on the way."
+        )
+    return f"{module}.{item.__qualname__}"
 
 
 _NAMESPACES: dict[str, Any] = {
@@ -165,6 +171,9 @@ _NAMESPACES: dict[str, Any] = {
 }
 
 
+_OF_FUNCTIONS = ("torch", "torch._C._nn", "torch.nn.functional")
+
+
 def _of_torch(name: str) -> Any:
     """Return a layer, optimizer or function of torch, or None."""
     module, _, last = name.rpartition(".")
@@ -172,7 +181,8 @@ def _of_torch(name: str) -> Any:
         return None
     if module == "torch.nn.functional":
         found = vars(functional).get(last)
-        return found if inspect.isroutine(found) else None
+        is_one = inspect.isroutine(found) and found.__module__ in _OF_FUNCTIONS
+        return found if is_one else None
     if module == "torch.optim":
         return _subclass(torch.optim, last, torch.optim.Optimizer)
     if module == "torch.nn":

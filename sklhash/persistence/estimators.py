@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
@@ -23,6 +22,7 @@ from sklhash._state import (
     none_or,
     number,
     number_or_array_of,
+    owned,
     size,
     word,
 )
@@ -153,7 +153,7 @@ def _fit_from(estimator: Any, parts: dict[str, Any], decoder: Decoder) -> None:
         if getattr(estimator, parameter, False) and state[name] is None:
             raise ValueError(f"{name} of {kind.__name__} is None, with {parameter}.")
     for name, value in state.items():
-        setattr(estimator, name, np.array(value) if _is_array(value) else value)
+        setattr(estimator, name, owned(value))
 
 
 def _decode_items(parts: dict[str, Any], decoder: Decoder) -> dict[str, Any]:
@@ -162,10 +162,6 @@ def _decode_items(parts: dict[str, Any], decoder: Decoder) -> dict[str, Any]:
 
 def _can_be_saved(kind: type) -> bool:
     return kind in _OF_SKLEARN or issubclass(kind, Storable)
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray)
 
 
 ESTIMATOR_KIND = Kind("estimator", _is_estimator, _encode_estimator, _decode_estimator)

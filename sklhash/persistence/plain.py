@@ -15,7 +15,13 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from sklhash.persistence.classes import name_of
-from sklhash.persistence.values import Decoder, Encoder, Kind, is_native
+from sklhash.persistence.values import (
+    Decoder,
+    Encoder,
+    Kind,
+    is_native,
+    shortened,
+)
 
 __all__ = ["PLAIN_KINDS"]
 
@@ -121,7 +127,7 @@ def _encode_objects(y: NDArray[Any], encoder: Encoder, name: str) -> Any:
     if not same or not is_native(numbers.dtype):
         raise TypeError(
             f"{name} must hold bools, numbers or strings, all of one kind and none "
-            f"missing, to be saved, got {y!r}."
+            f"missing, to be saved, got {shortened(y)}."
         )
     return encoder.put(numbers, name)
 

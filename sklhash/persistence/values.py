@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sklhash.persistence.classes import Classes
 
-__all__ = ["Decoder", "Encoder", "Kind"]
+__all__ = ["Decoder", "Encoder", "Kind", "is_native", "shortened"]
 
 MOST_NESTED = 8  # a pipeline of pipelines of frozen hashers has four
 
@@ -111,7 +111,7 @@ class Encoder(_Nest):
                 return {kind.tag: kind.encode(value, self, name)}
         raise TypeError(
             f"{name} must be made of numbers, strings, arrays, lists, dicts or torch "
-            f"modules to be saved, got {_shortened(value)}."
+            f"modules to be saved, got {shortened(value)}."
         )
 
     def put(self, array: NDArray[Any], name: str) -> str:
@@ -195,7 +195,8 @@ class Decoder(_Nest):
             raise ValueError(f"it has arrays that nothing names, {unused}.")
 
 
-def _shortened(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """Return what an error shows of a value."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}… of {type(value).__name__}"
 

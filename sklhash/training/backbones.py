@@ -109,8 +109,14 @@ def width_of_features(backbone: nn.Module, x: Tensor) -> int:
         If it does not make a vector of each row.
     """
     backbone.eval()
-    with torch.inference_mode():
-        features = backbone(x)
+    try:
+        with torch.inference_mode():
+            features = backbone(x)
+    except RuntimeError as error:
+        raise ValueError(
+            f"backbone must take rows of shape {tuple(x.shape[1:])}, got an error from "
+            f"it: {error}"
+        ) from error
     if (
         not isinstance(features, Tensor)
         or features.ndim != 2

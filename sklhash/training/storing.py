@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import isclass, isfunction
 from typing import Any
 
 import torch
@@ -81,6 +82,7 @@ def net_of(stored: dict[str, Any], device: str) -> HashingNet:
     ]
     if unknown:
         raise ValueError(f"a net has no settings {unknown}.")
+    _check_kind_of_optimizer(settings["optimizer"])
     net = HashingNet(
         _trained_part(stored),
         stored["criterion"],
@@ -112,6 +114,17 @@ def _trained_part(stored: dict[str, Any]) -> nn.Module:
 
 def _is_of_optimizer(name: str) -> bool:
     return name.startswith("optimizer__")
+
+
+def _check_kind_of_optimizer(optimizer: Any) -> None:
+    """Refuse what is neither an optimizer nor a function that a user trusts."""
+    is_class = isclass(optimizer) and issubclass(optimizer, torch.optim.Optimizer)
+    if not is_class and (_is_of_torch(optimizer) or not isfunction(optimizer)):
+        raise ValueError(f"a net has an optimizer that is none, {optimizer!r}.")
+
+
+def _is_of_torch(function: Any) -> bool:
+    return str(getattr(function, "__module__", None)).partition(".")[0] == "torch"
 
 
 def _check_optimizer(optimizer: Any) -> None:

@@ -345,6 +345,12 @@ def test_a_backbone_that_makes_no_vectors_is_refused(make_features, got, digits)
     assert not hasattr(hasher, "n_features_in_")
 
 
+def test_a_backbone_for_other_rows_is_refused_by_name(digits):
+    hasher = make(OrthoHash, backbone=nn.Linear(5, 3))
+    with pytest.raises(ValueError, match=r"backbone must take rows of shape \(1, 8, 8"):
+        hasher.fit(*digits)
+
+
 def test_what_makes_no_module_is_refused(digits):
     hasher = make(OrthoHash, backbone=lambda: "resnet18")
     with pytest.raises(TypeError, match="a function that makes str"):

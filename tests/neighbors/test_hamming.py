@@ -455,3 +455,14 @@ def test_codes_that_collapsed_are_searched_as_they_are():
     np.testing.assert_array_equal(
         explicit.kneighbors(queries, 60), brute.kneighbors(queries, 60)
     )
+
+
+@pytest.mark.parametrize(("packed", "expected"), [(True, "bytes"), (False, "bits")])
+def test_queries_packed_in_another_way_are_told_from_other_codes(packed, expected):
+    bits = np.random.default_rng(0).integers(0, 2, (9, 16), dtype=np.uint8)
+    forms = {True: pack_codes(bits), False: bits}
+    search = HammingNeighbors(packed=packed).fit(forms[packed])
+    with pytest.raises(ValueError, match=f"packed={packed} codes come as {expected}"):
+        search.kneighbors(forms[not packed])
+    with pytest.raises(ValueError, match="is expecting .* features as input.$"):
+        search.kneighbors(np.zeros((1, 3), dtype=np.uint8))

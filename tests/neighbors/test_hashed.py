@@ -748,3 +748,8 @@ def test_infinite_real_values_agree_where_they_are_the_same():
     assert not _agree(-values, values)
     assert not _agree(np.nan_to_num(values), values)
     assert not _agree(np.zeros((2, 3)), np.zeros((2, 2)))
+
+
+def test_a_class_in_place_of_a_hasher_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"hasher must be .* such as LSH\(\), got the"):
+        HashedNeighbors(LSH).fit(np.eye(9))

@@ -196,6 +196,24 @@ NETWORK_ATTACKS = {
         ),
         "cannot be loaded",
     ),
+    "a function in place of an optimizer": (
+        *(
+            "OrthoHash",
+            lambda f: net(f)["settings"]["dict"].update(
+                optimizer={"named": "torch.nn.functional.relu"}
+            ),
+        ),
+        "a net has an optimizer that is none, <function relu",
+    ),
+    "a function of torch that is no layer": (
+        *(
+            "OrthoHash",
+            lambda f: net(f)["settings"]["dict"].update(
+                optimizer={"named": "torch.nn.functional.boolean_dispatch"}
+            ),
+        ),
+        "none of the classes that sklhash loads",
+    ),
     "a net that is none": (
         *("OrthoHash", lambda f: net(f).update(module={"named": "torch.nn.ReLU"})),
         "module of a net must be a Module, got type",
