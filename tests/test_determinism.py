@@ -2,7 +2,6 @@
 
 import hashlib
 import multiprocessing
-import warnings
 from contextlib import contextmanager
 
 import numba
@@ -27,6 +26,9 @@ from sklhash import (
     retrieval_report,
 )
 from tests.hashers.methods import HASHERS, make
+
+# Of random bits; in threads no filter can be set.
+pytestmark = pytest.mark.filterwarnings("ignore:n_bits=24, but:UserWarning")
 
 # Whole numbers, so that float16 holds them; and classes that can be learnt.
 RNG = np.random.default_rng(0)
@@ -72,8 +74,7 @@ def digest(*arrays):
 def digests(n_threads):
     """Fit all hashers, draw splits, and return what came of it in short."""
     found = {}
-    with torch_threads(n_threads), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with torch_threads(n_threads):
         for cls in HASHERS:
             hasher = quick(cls).fit(X, Y)
             values, codes = hasher.decision_function(X), hasher.transform(X)
@@ -110,10 +111,11 @@ def test_the_same_seed_gives_the_same_in_a_fresh_process(expected):
     [("loky", 2), ("threading", 2), ("sequential", 2), ("multiprocessing", 1)],
 )
 def test_the_same_seed_gives_the_same_by_every_backend(backend, n_threads, expected):
-    n_jobs, timeout = (1, None) if backend == "sequential" else (2, 120)
-    found = Parallel(n_jobs=n_jobs, backend=backend, timeout=timeout)(
-        delayed(digests)(n_threads) for _ in range(n_jobs)
-    )
+    n_jobs, timeout = (1, None) if backend == "sequential" else (2, 240)
+    with torch_threads(n_threads):  # one number for all threads of this process
+        found = Parallel(n_jobs=n_jobs, backend=backend, timeout=timeout)(
+            delayed(digests)(n_threads) for _ in range(n_jobs)
+        )
     assert found == [expected[n_threads]] * n_jobs
 
 

@@ -151,6 +151,7 @@ def test_flat_is_less_than_a_hundredth_behind_the_first_tenth(
     assert trend.is_judged
     assert trend.is_flat == is_flat
     assert not trend_of(samples[:10]).is_judged
+    assert trend_of(samples[:1]).growth == 0
 
 
 def test_a_sample_sees_memory_files_and_threads(soak, tmp_path):

@@ -81,9 +81,8 @@ def trend_of(samples: Sequence[Sample]) -> Trend:
     """Fit a line by least squares to the samples behind the warm-up."""
     end = samples[-1].hours
     kept = [sample for sample in samples if sample.hours >= WARM_UP * end]
-    if len(kept) < 2:
-        kept = list(samples[:1]) + kept
     hours = np.array([sample.hours for sample in kept])
-    slope = np.polyfit(hours, [sample.megabytes for sample in kept], 1)[0]
+    megabytes = [sample.megabytes for sample in kept]
+    slope = np.polyfit(hours, megabytes, 1)[0] if len(kept) > 1 else 0.0
     growth = slope * (hours[-1] - hours[0])
     return Trend(kept[0], kept[-1], float(slope), float(growth))
