@@ -17,6 +17,7 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from sklhash import (
     ITQ,
@@ -54,6 +55,11 @@ def fitted_parts():
 
 def answers(hashers, searches, hashed):
     """Use what was fitted, and fit with one thread, as all processes can."""
+    with threadpool_limits(1):
+        return answers_of_one_thread(hashers, searches, hashed)
+
+
+def answers_of_one_thread(hashers, searches, hashed):
     found = {}
     for hasher in hashers:
         found[type(hasher).__name__] = hasher.decision_function(X), hasher.transform(X)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sklhash.training.batches import batch_bounds
+from sklhash.training.failures import is_out_of_memory
 from sklhash.training.generators import draw_seed_from, global_generators_seeded
 from sklhash.training.heads import HashHead
 
@@ -113,6 +114,8 @@ def width_of_features(backbone: nn.Module, x: Tensor) -> int:
         with torch.inference_mode():
             features = backbone(x)
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(
             f"backbone must take rows of shape {tuple(x.shape[1:])}, got an error from "
             f"it: {error}"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["out_of_memory_explained"]
+__all__ = ["is_out_of_memory", "out_of_memory_explained"]
 
 OTHERS_SAY = (
     "can't allocate memory",
@@ -28,9 +28,9 @@ def out_of_memory_explained(batch_size: int) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        on_device = isinstance(error, torch.OutOfMemoryError)
-        if not (on_device or isinstance(error, MemoryError) or _is_of_another(error)):
+        if not is_out_of_memory(error):
             raise
+        on_device = isinstance(error, torch.OutOfMemoryError)
         kind = torch.OutOfMemoryError if on_device else MemoryError
         raise kind(
             f"Out of memory with batch_size={batch_size}. A smaller batch_size takes "
@@ -40,5 +40,8 @@ def out_of_memory_explained(batch_size: int) -> Iterator[None]:
         ) from error
 
 
-def _is_of_another(error: BaseException) -> bool:
-    return any(words in str(error) for words in OTHERS_SAY)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the memory does not suffice."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        words in str(error) for words in OTHERS_SAY
+    )
