@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import StrOptions
 
+from sklhash._arrays import refuse_what_is_no_number
 from sklhash._memory import working_bytes
 from sklhash._validation import check_array_like
 from sklhash.metrics.options import mean_over_queries, retrieval_score
@@ -102,6 +103,8 @@ def quantization_error_score(
     -0.13
     """
     check_array_like(X, "X")
+    X = check_array(X, dtype="numeric", input_name="X")
+    refuse_what_is_no_number(X)
     values = check_array(X, dtype=[np.float64, np.float32], input_name="X")
     error = _euclidean if metric == "euclidean" else _cosine
     n_bytes = working_bytes()

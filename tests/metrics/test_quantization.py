@@ -158,3 +158,8 @@ def test_neither_large_nor_small_numbers_overflow():
     for scale in (1e200, 1e-200):
         scaled = quantization_error_score(scale * X, metric="cosine", average=None)
         np.testing.assert_allclose(scaled, expected)
+
+
+def test_spans_of_time_are_no_real_values():
+    with pytest.raises(ValueError, match="X must hold real numbers, got dtype timedel"):
+        quantization_error_score(np.array([[0, 1]], dtype="m8[s]"))
