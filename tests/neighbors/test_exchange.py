@@ -1,5 +1,6 @@
 import sys
 
+import faiss
 import numpy as np
 import pytest
 
@@ -11,7 +12,6 @@ from tests.neighbors.test_hamming import naive_neighbors, random_codes
 @pytest.mark.parametrize("n_bits", [8, 12, 64, 100, 256])
 @pytest.mark.parametrize("k", [1, 10, 300])
 def test_faiss_finds_the_same_in_the_same_order(n_bits, k):
-    pytest.importorskip("faiss")
     codes, queries = random_codes(300, n_bits, 80), random_codes(20, n_bits, seed=1)
     index = to_faiss(pack_codes(codes))
     assert (index.d, index.ntotal) == (8 * -(-n_bits // 8), 300)
@@ -22,7 +22,6 @@ def test_faiss_finds_the_same_in_the_same_order(n_bits, k):
 
 
 def test_faiss_takes_codes_of_any_strides(tmp_path):
-    faiss = pytest.importorskip("faiss")
     packed = pack_codes(random_codes(50, 64))
     np.save(tmp_path / "codes.npy", packed)
     for codes in (

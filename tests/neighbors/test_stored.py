@@ -18,7 +18,6 @@ def changed_search():
 
 
 def test_faiss_finds_the_same():
-    pytest.importorskip("faiss")
     search, codes = changed_search()
     index = search.to_faiss()
     assert index.ntotal == search.n_live_ == 300
