@@ -20,6 +20,13 @@ def _in_far_too_many_places(forgery):
     tree[0]["children"]["most"] = first + 1
 
 
+def _optimizer_named(name):
+    def attack(forgery):
+        net(forgery)["settings"]["dict"]["optimizer"] = {"named": name}
+
+    return attack
+
+
 def _optimizer_state_of_another_shape(forgery):
     name = next(n for n in forgery.arrays if n.endswith("exp_avg") and "net" in n)
     forgery.arrays[name] = np.zeros((2, 3), dtype=np.float32)
@@ -188,30 +195,15 @@ NETWORK_ATTACKS = {
         "the optimizer's 'exp_avg' has the shape",
     ),
     "an optimizer that is none": (
-        *(
-            "OrthoHash",
-            lambda f: net(f)["settings"]["dict"].update(
-                optimizer={"named": "torch.nn.Identity"}
-            ),
-        ),
+        *("OrthoHash", _optimizer_named("torch.nn.Identity")),
         "cannot be loaded",
     ),
     "a function in place of an optimizer": (
-        *(
-            "OrthoHash",
-            lambda f: net(f)["settings"]["dict"].update(
-                optimizer={"named": "torch.nn.functional.relu"}
-            ),
-        ),
+        *("OrthoHash", _optimizer_named("torch.nn.functional.relu")),
         "a net has an optimizer that is none, <function relu",
     ),
     "a function of torch that is no layer": (
-        *(
-            "OrthoHash",
-            lambda f: net(f)["settings"]["dict"].update(
-                optimizer={"named": "torch.nn.functional.boolean_dispatch"}
-            ),
-        ),
+        *("OrthoHash", _optimizer_named("torch.nn.functional.boolean_dispatch")),
         "none of the classes that sklhash loads",
     ),
     "a net that is none": (
