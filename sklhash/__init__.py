@@ -36,6 +36,7 @@ from sklhash.metrics import (
 from sklhash.model_selection import RetrievalShuffleSplit, query_database_split
 from sklhash.neighbors import HammingNeighbors, HashedNeighbors
 from sklhash.persistence import load, save
+from sklhash.stores import CodeStore
 
 __version__ = "0.1.0.dev0"
 
@@ -53,6 +54,7 @@ __all__ = [
     "SDH",
     "BaseHasher",
     "CIBHash",
+    "CodeStore",
     "DeepHasher",
     "HammingNeighbors",
     "HashLoss",

@@ -14,7 +14,13 @@ from sklhash._arrays import as_array
 from sklhash._memory import working_bytes
 from sklhash.codes import as_words, numbers_of
 
-__all__ = ["Targets", "check_labels", "encode_targets", "relevance_labels"]
+__all__ = [
+    "Targets",
+    "as_labels",
+    "check_labels",
+    "encode_targets",
+    "relevance_labels",
+]
 
 
 class Targets:
@@ -112,7 +118,7 @@ def encode_targets(y: Any, *, classes: Any = None) -> Targets:
         If a label is missing or not among `classes`, or `y` is neither a vector of
         classes nor an indicator.
     """
-    y = _as_labels(y)
+    y = as_labels(y)
     if y.ndim == 2:
         return _encode_indicator(y, classes)
     classes = np.unique(y) if classes is None else _distinct_classes(classes)
@@ -145,8 +151,8 @@ def relevance_labels(
         If False there is one word a row, the class, and equal words are relevant; if
         True a row is a set of bits, and rows with a bit in common are relevant.
     """
-    query_y = _as_labels(query_y, "query_y")
-    database_y = _as_labels(database_y, "database_y")
+    query_y = as_labels(query_y, "query_y")
+    database_y = as_labels(database_y, "database_y")
     if query_y.ndim != database_y.ndim:
         raise ValueError(
             "query_y and database_y must be labels of one kind, got "
@@ -170,10 +176,10 @@ def relevance_labels(
 
 def check_labels(y: Any, name: str = "y") -> None:
     """Raise a ValueError if `y` is neither a vector of classes nor an indicator."""
-    _as_labels(y, name)
+    as_labels(y, name)
 
 
-def _as_labels(y: Any, name: str = "y") -> Any:
+def as_labels(y: Any, name: str = "y") -> Any:
     """Return `y` as a vector of classes or a CSR indicator."""
     if y is None:
         raise ValueError(f"{name} must be class labels or a label indicator, got None.")
@@ -263,7 +269,7 @@ def _as_indicator(y: Any, name: str) -> sparse.csr_array:
 def _distinct_classes(classes: Any) -> NDArray[Any]:
     if as_array(classes, "classes").ndim != 1:
         raise ValueError(f"classes must be a vector of classes, got {classes!r}.")
-    return np.unique(_as_labels(classes, "classes"))
+    return np.unique(as_labels(classes, "classes"))
 
 
 def _encode_indicator(y: sparse.csr_array, classes: Any) -> Targets:

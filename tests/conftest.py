@@ -16,6 +16,8 @@ sources = b"".join(path.read_bytes() for path in kernels)
 cache = f"sklhash-numba-{hashlib.sha256(sources).hexdigest()[:16]}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / cache))
 
+pytest_plugins = ["tests.clusters", "tests.separate_hosts"]
+
 
 @pytest.fixture
 def make_accelerator():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import field
@@ -19,18 +20,37 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklhash._arrays import refuse_what_is_no_number
+from sklhash._dask import in_memory, is_dask
+from sklhash._files import PathLike
 from sklhash._forks import after_fork
-from sklhash._state import FEATURES, Checks, Storable, check_state, owned, size
+from sklhash._state import (
+    FEATURES,
+    Checks,
+    Storable,
+    check_state,
+    fitted_attributes,
+    owned,
+    size,
+)
 from sklhash._validation import Interval, check_array_like
 from sklhash.codes import MAX_BITS, pack_positive
+from sklhash.hashers.encoding import encode_store
+from sklhash.hashers.lazily import encode_lazily
 from sklhash.hashers.parameters import DeclaredParameters
 from sklhash.metrics.scorers import map_scorer
+from sklhash.stores.files import StorageOptions
+from sklhash.stores.formats import Format
+from sklhash.stores.store import CodeStore
 from sklhash.training.blocks import float32_blocks
 
 __all__ = ["BaseHasher", "draw_seed"]
+
+# Attributes that tell of a fit, and not of the map that it has learnt.
+_RECORDS = {"classes_", "feature_names_in_", "loss_curve_", "n_iter_"}
 
 # GNU's OpenMP hangs in a forked process if it had threads in the one before.
 after_fork(partial(torch.set_num_threads, 1))
@@ -101,14 +121,18 @@ class BaseHasher(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask Array or DataFrame} of shape \
+                (n_samples, n_features)
             Features.
 
         Returns
         -------
-        values : ndarray of shape (n_samples, n_bits), dtype=float32
-            Bit ``j`` of the code is one where ``values[:, j] > 0``.
+        values : ndarray or dask Array of shape (n_samples, n_bits), dtype=float32
+            Bit ``j`` of the code is one where ``values[:, j] > 0``. For a Dask
+            collection lazy, as :meth:`transform` describes it.
         """
+        if is_dask(X):
+            return encode_lazily(self, X, "decision_function")
         X = self._check_fitted_X(X)
         values = np.empty((X.shape[0], self.n_bits_), dtype=np.float32)
         for rows, block_values in self._project_blocks(X):
@@ -121,16 +145,31 @@ class BaseHasher(
         A row has the same code whether it comes alone or among others. Memory-mapped
         and sparse input is read a block at a time.
 
+        Of a Dask array or data frame the codes are a Dask array, lazy: each block is
+        encoded when it is computed, by the hasher as it is now, and has the codes it
+        would have in memory. Names and number of features are checked now, values then.
+        A block without rows has no codes; one of a data frame may have any number of
+        rows, so that the length of its codes is not known.
+
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask Array or DataFrame} of shape \
+                (n_samples, n_features)
             Features.
 
         Returns
         -------
-        codes : ndarray of shape (n_samples, n_bits), dtype=uint8
+        codes : ndarray or dask Array of shape (n_samples, n_bits), dtype=uint8
             Bits; with ``packed=True`` bytes, ``(n_samples, ceil(n_bits / 8))``.
+
+        Raises
+        ------
+        ValueError
+            If `X` is malformed or has other features than those of the fit, or is a
+            Dask collection and `set_output` asks for data frames.
         """
+        if is_dask(X):
+            return encode_lazily(self, X, "transform")
         X = self._check_fitted_X(X)
         codes = np.empty((X.shape[0], self._n_features_out), dtype=np.uint8)
         for rows, block_values in self._project_blocks(X):
@@ -139,6 +178,124 @@ class BaseHasher(
             else:
                 np.greater(block_values, 0, out=codes[rows].view(np.bool_))
         return codes
+
+    @validate_params(
+        {
+            "store": [str, os.PathLike],
+            "chunks": "no_validation",
+            "ids": "no_validation",
+            "format": [StrOptions({"npy", "parquet"})],
+            "shard_size": [Interval(Integral, 1, None, closed="left")],
+            "verify": ["boolean"],
+            "storage_options": [dict, None],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def encode_to(
+        self,
+        store: PathLike,
+        chunks: Any,
+        *,
+        ids: Any = None,
+        format: Format = "npy",
+        shard_size: int = 2**20,
+        verify: bool = True,
+        storage_options: StorageOptions = None,
+    ) -> CodeStore:
+        """Write the packed codes of rows, and their ids, into a store.
+
+        What was interrupted, even killed, goes on: called again with the same
+        arguments, this encodes what is missing, and ends with the same files as if it
+        had run once. A complete store is compared with the input, and left as it is.
+
+        Parameters
+        ----------
+        store : str or path-like
+            Folder of the store: a local path, or a URL that fsspec knows, such as
+            ``"s3://bucket/codes"``. It is made where it is not there.
+
+        chunks : array-like, sparse matrix, Dask collection or iterable of them
+            Features, (n_samples, n_features) in all. A NumPy array, in memory or
+            mapped, a sparse matrix, a tensor or a data frame is cut into shards of
+            `shard_size` rows. A block of a Dask array or data frame becomes a shard,
+            and the tasks that encode it write it: on the workers, if a cluster is
+            connected. Any other iterable, a list or a generator, yields arrays, or
+            pairs of an array and its ids, and each becomes a shard.
+
+        ids : array-like of shape (n_samples,) or Dask array or series, default=None
+            Whole numbers, strings or bytes. None takes the index of a data frame of
+            pandas or Dask, and otherwise numbers the rows from 0 on. For a Dask
+            collection it may be one with the same blocks. It must be None where
+            `chunks` is an iterable, which yields pairs.
+
+        format : {"npy", "parquet"}, default="npy"
+            Files of the shards: ``.npy``, which can be mapped into memory, or Parquet.
+
+        shard_size : int, default=1048576
+            Number of rows of a shard, where `chunks` does not say it.
+
+        verify : bool, default=True
+            Whether to read the input of finished shards again, and compare it. False
+            trusts that their rows are the same, and compares the numbers of rows only.
+
+        storage_options : dict, default=None
+            What fsspec's file system is made with: credentials, an endpoint.
+
+        Returns
+        -------
+        store : CodeStore
+            The complete store.
+
+        Raises
+        ------
+        ImportError
+            If the file system, or Parquet, needs a package that is not installed.
+        ValueError
+            If the store is there and is of another model, `format` or input, in which
+            case it stays as it was; if `chunks` has no rows or malformed ones, or `ids`
+            are not one a row.
+
+        See Also
+        --------
+        CodeStore : Reads the store, and says what is in its files.
+
+        Notes
+        -----
+        Codes are packed whatever `packed` is. Files are written whole, and the receipt
+        of a shard after its codes, so that whatever a killed run leaves half done
+        counts as missing. Of an array the rows of one block are in memory at a time, of
+        other chunks one chunk.
+
+        What makes a model another one is its class, with the code in it, and what it
+        has learnt to encode by; so another version of this library may count as another
+        model. Its `device`, `n_jobs`, `packed` and `verbose` do not count.
+
+        Examples
+        --------
+        >>> from sklhash import LSH
+        >>> from sklearn.datasets import load_digits
+        >>> X, y = load_digits(return_X_y=True)
+        >>> hasher = LSH(64, random_state=0).fit(X)
+        >>> store = hasher.encode_to("memory://digits", X, shard_size=1000)
+        >>> store.n_samples, store.n_bits, store.lengths
+        (1797, 64, (1000, 797))
+        >>> chunks = ((X[i : i + 600], y[i : i + 600]) for i in range(0, 1797, 600))
+        >>> store = hasher.encode_to("memory://digits-with-labels", chunks)
+        >>> store.lengths
+        (600, 600, 597)
+        >>> store.ids_at([0, 1796])
+        array([0, 8])
+        """
+        return encode_store(
+            self,
+            store,
+            chunks,
+            ids=ids,
+            format=format,
+            shard_size=shard_size,
+            verify=verify,
+            storage_options=storage_options,
+        )
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean average precision of `X` searched in itself, each query left out.
@@ -186,6 +343,7 @@ class BaseHasher(
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
             X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+        X = in_memory(X)
         check_array_like(X, "X")
         X = validate_data(
             self,
@@ -226,6 +384,11 @@ class BaseHasher(
                     f"real-valued codes are no numbers, up to {np.abs(block).max():g}."
                 )
             yield rows, values
+
+    def _encoding_state(self) -> Any:
+        """Return what codes depend on, for a fingerprint of the model."""
+        learnt = fitted_attributes(self)
+        return {name: v for name, v in learnt.items() if name not in _RECORDS}
 
     def _projection(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """Return what maps blocks in one call: `_project`, or what it comes down to."""

@@ -294,6 +294,9 @@ class DeepHasher(CallbackSupportMixin, BaseHasher):
     def _projection(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         return self.net_.encoder()
 
+    def _encoding_state(self) -> Any:
+        return self.net_.module_.eval()
+
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         refuse_loader(X)
         if isinstance(X, Dataset):

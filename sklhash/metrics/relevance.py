@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,22 @@ from sklhash._memory import working_bytes
 from sklhash.codes import as_words, check_code_pair
 from sklhash.metrics.counts import Counts
 from sklhash.metrics.rankings import ExpectedRanking, IndexRanking, Ranking
+from sklhash.sharding import is_sharded
 from sklhash.targets import relevance_labels
 
-__all__ = ["Relevance", "count_relevance", "own_rows_of", "shared_counts"]
+if TYPE_CHECKING:
+    from sklhash._kernels.ranking import Hits
+
+__all__ = [
+    "Relevance",
+    "check_lengths",
+    "check_n_bytes",
+    "count_relevance",
+    "n_levels_of",
+    "own_rows_of",
+    "room_for_hits",
+    "shared_counts",
+]
 
 _CHUNK_BYTES = 1 << 19  # of codes that stay near the processor while queries pass
 _HITS_BYTES = 1 << 20  # of hits that stay there until they are scored
@@ -136,20 +149,22 @@ def _prepare(
     exclude_self: Any,
     packed: bool,
 ) -> Relevance:
+    if is_sharded(database_codes):
+        from sklhash.metrics.sharded import sharded_relevance
+
+        return sharded_relevance(
+            query_codes, database_codes, query_y, database_y, exclude_self, packed
+        )
     query_codes, database_codes = check_code_pair(
         query_codes,
         database_codes,
         packed=packed,
         names=("query_codes", "database_codes"),
     )
-    if query_codes.shape[1] > _MOST_BYTES:
-        raise ValueError(
-            f"Codes may have up to {8 * _MOST_BYTES} bits, got query_codes of "
-            f"{8 * query_codes.shape[1]}."
-        )
+    check_n_bytes(query_codes.shape[1])
     query_labels, database_labels, multilabel = relevance_labels(query_y, database_y)
-    _check_lengths("query", query_codes, query_labels)
-    _check_lengths("database", database_codes, database_labels)
+    check_lengths("query", query_codes, query_labels)
+    check_lengths("database", database_codes, database_labels)
     return Relevance(
         query_codes,
         database_codes,
@@ -160,13 +175,23 @@ def _prepare(
     )
 
 
-def _check_lengths(of: str, codes: NDArray[Any], labels: NDArray[Any]) -> None:
+def check_n_bytes(n_bytes: int) -> None:
+    """Raise a ValueError for codes wider than compiled loops are made for."""
+    if n_bytes > _MOST_BYTES:
+        raise ValueError(
+            f"Codes may have up to {8 * _MOST_BYTES} bits, got query_codes of "
+            f"{8 * n_bytes}."
+        )
+
+
+def check_lengths(of: str, codes: NDArray[Any], labels: Any) -> None:
+    """Raise a ValueError if there are no codes, or not as many labels."""
     if len(codes) == 0:
         raise ValueError(f"{of}_codes must have at least one row, got none.")
-    if len(codes) != len(labels):
+    if len(codes) != labels.shape[0]:
         raise ValueError(
             f"{of}_codes and {of}_y must have as many rows, got inconsistent numbers "
-            f"of samples: {len(codes)} and {len(labels)}."
+            f"of samples: {len(codes)} and {labels.shape[0]}."
         )
 
 
@@ -269,15 +294,8 @@ class Relevance:
         self.n_distances = 8 * query_codes.shape[1] + 1
         self.n_levels = 2
         if multilabel:
-            self.n_levels = 1 + min(
-                _most_labels(query_labels), _most_labels(database_labels)
-            )
-            self.n_levels = max(2, self.n_levels)
-            if self.n_levels > _MOST_LEVELS:
-                raise ValueError(
-                    f"Rows may share up to {_MOST_LEVELS - 1} labels, got rows of "
-                    f"query_y and database_y with {self.n_levels - 1}."
-                )
+            most = min(_most_labels(query_labels), _most_labels(database_labels))
+            self.n_levels = n_levels_of(most)
         self._queries = as_words(query_codes)
         self._database_codes = database_codes
         self._query_labels, self._database_labels = query_labels, database_labels
@@ -317,8 +335,10 @@ class Relevance:
         for chunk in self._chunks():
             count(chunk, rows, counts)
         if self.own_rows is not None:
-            distances, levels = self._own_places(rows)
-            counts[np.arange(n_queries), levels, distances] -= 1
+            own = self.own_rows[rows]
+            here = np.flatnonzero((own >= 0) & (own < self.n_database))
+            distances, levels = self._own_places(rows.start + here)
+            counts[here, levels, distances] -= 1
         return Counts(rows, counts)
 
     def _count_classes(self, chunk: _Chunk, rows: slice, counts: NDArray[Any]) -> None:
@@ -346,26 +366,21 @@ class Relevance:
         )
 
     def _rank(self, counts: Counts) -> Iterator[IndexRanking]:
-        from sklhash._kernels.ranking import Hits
-
         most_hits = max(1, int(counts.all_relevant.max()))
         n_bytes = _HITS_BYTES if self._is_one_chunk else working_bytes() // 4
         height = max(1, n_bytes // (6 * most_hits))
         for part in gen_batches(len(counts.by_level), height):
             block = counts.take(part)
-            totals, relevant = block.totals, block.relevant
-            places = np.zeros((len(totals), self.n_distances + 1), dtype=np.int64)
-            places[:, :-1] = np.cumsum(totals, axis=1) - totals
-            found = np.cumsum(relevant).reshape(relevant.shape) - relevant
-            n_hits = relevant.sum()
-            hits = Hits(
-                np.append(found[:, 0], n_hits),
-                np.empty(n_hits, dtype=np.uint32),
-                np.empty(n_hits, dtype=np.uint16),
-            )
-            for chunk in self._chunks():
-                self._rank_chunk(chunk, block.rows, places, found, hits)
-            yield IndexRanking(block, hits)
+            places = np.zeros((len(block), self.n_distances + 1), dtype=np.int64)
+            places[:, :-1] = np.cumsum(block.totals, axis=1) - block.totals
+            yield IndexRanking(block, self._hits(block, places))
+
+    def _hits(self, block: Counts, places: NDArray[np.int64]) -> Hits:
+        """Find the ranks of relevant items, behind the first place at each distance."""
+        found, hits = room_for_hits(block)
+        for chunk in self._chunks():
+            self._rank_chunk(chunk, block.rows, places, found, hits)
+        return hits
 
     def _rank_chunk(
         self,
@@ -414,7 +429,7 @@ class Relevance:
     def _id_dtype(self) -> Any:
         return np.uint16 if self._n_classes <= 1 << 16 else np.uint32
 
-    def _own_places(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _own_places(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the distance of queries from themselves and the labels they share."""
         assert self.own_rows is not None
         own = self.own_rows[rows]
@@ -427,8 +442,34 @@ class Relevance:
         return distances, shared.sum(axis=1, dtype=np.int64)
 
 
+def room_for_hits(block: Counts) -> tuple[NDArray[np.int64], Hits]:
+    """Return where hits at each distance begin, and room for all that are counted."""
+    from sklhash._kernels.ranking import Hits
+
+    relevant = block.relevant
+    found = np.cumsum(relevant).reshape(relevant.shape) - relevant
+    n_hits = relevant.sum()
+    hits = Hits(
+        np.append(found[:, 0], n_hits),
+        np.empty(n_hits, dtype=np.uint32),
+        np.empty(n_hits, dtype=np.uint16),
+    )
+    return found, hits
+
+
+def n_levels_of(most_shared: int) -> int:
+    """Return how many numbers of labels may be shared, from none to the most."""
+    if most_shared >= _MOST_LEVELS:
+        raise ValueError(
+            f"Rows may share up to {_MOST_LEVELS - 1} labels, got rows of query_y and "
+            f"database_y with {most_shared}."
+        )
+    return max(2, 1 + most_shared)
+
+
 def _most_labels(labels: NDArray[np.uint64]) -> int:
-    return int(np.bitwise_count(labels).sum(axis=1, dtype=np.int64).max())
+    counts = np.bitwise_count(labels).sum(axis=1, dtype=np.int64)
+    return int(counts.max(initial=0))
 
 
 def _planes(words: NDArray[np.uint64]) -> Any:

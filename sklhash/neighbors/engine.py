@@ -114,8 +114,8 @@ Engine = OnCpu | OnDevice
 def choose_engine(
     table: CodeTable,
     selection: Selection,
-    algorithm: Algorithm,
     radius: int | None,
+    algorithm: Algorithm,
     device: str,
     n_jobs: int | None,
 ) -> Engine:
@@ -129,11 +129,11 @@ def choose_engine(
     selection : Selection
         Those of them that may be found.
 
-    algorithm : {"auto", "brute", "multi_index"}
-        What was asked for.
-
     radius : int or None
         Radius in bits; None for nearest codes.
+
+    algorithm : {"auto", "brute", "multi_index"}
+        What was asked for.
 
     device : str
         "cpu" or a CUDA device.

@@ -19,6 +19,7 @@ from sklhash.codes import as_words
 from sklhash.metrics.scorers import map_scorer
 from sklhash.neighbors.engine import Algorithm, Engine, choose_engine
 from sklhash.neighbors.search import Queries
+from sklhash.neighbors.sharded import OnShards, ShardedTable, ShardSelection
 from sklhash.neighbors.stored import StoredCodes, check_indices
 from sklhash.neighbors.table import CodeTable, Selection
 
@@ -448,7 +449,7 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
 
     def _engine(
         self, X: Any, where: Any, radius: int | None = None
-    ) -> tuple[Engine, Queries]:
+    ) -> tuple[Engine | OnShards, Queries]:
         """Return what searches, and the queries, with their own places if fitted."""
         check_is_fitted(self)
         table = self._stored.table
@@ -460,18 +461,21 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
             words = as_words(self._packed(X))
             queries = Queries(words, np.full(len(words), -1))
         mask = None if where is None else _as_mask(where, table)
-        in_place = self.device != "cpu" or self.algorithm == "multi_index"
-        selection = table.select(mask, in_place=in_place)
-        queries = queries._replace(own=selection.places_of(queries.own))
-        engine = choose_engine(
-            table, selection, self.algorithm, radius, self.device, self.n_jobs
-        )
+        how = self.algorithm, self.device, self.n_jobs
+        engine: Engine | OnShards
+        if isinstance(table, ShardedTable):
+            engine = OnShards.by(table.select(mask), *how)
+        else:
+            in_place = self.device != "cpu" or self.algorithm == "multi_index"
+            selection = table.select(mask, in_place=in_place)
+            engine = choose_engine(table, selection, radius, *how)
+        queries = queries._replace(own=engine.selection.places_of(queries.own))
         self.algorithm_ = engine.algorithm
         return engine, queries
 
     def _engine_of_graph(
         self, X: Any, mode: str, radius: int | None = None
-    ) -> tuple[Engine, Queries]:
+    ) -> tuple[Engine | OnShards, Queries]:
         if mode not in ("connectivity", "distance"):
             raise ValueError(
                 f"mode must be 'connectivity' or 'distance', got {mode!r}."
@@ -486,14 +490,17 @@ class HammingNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored
         return engine, queries
 
     def _nearest(
-        self, engine: Engine, queries: Queries, n_neighbors: int | None
+        self, engine: Engine | OnShards, queries: Queries, n_neighbors: int | None
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         k = self._check_n_neighbors(n_neighbors, engine.selection, queries)
         distances, places = engine.nearest(queries, k)
         return distances, engine.selection.rows_of(places)
 
     def _check_n_neighbors(
-        self, n_neighbors: int | None, selection: Selection, queries: Queries
+        self,
+        n_neighbors: int | None,
+        selection: Selection | ShardSelection,
+        queries: Queries,
     ) -> int:
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         if not is_whole_number(k):
@@ -533,7 +540,7 @@ def _graph(
     )
 
 
-def _as_mask(where: Any, table: CodeTable) -> NDArray[np.bool_]:
+def _as_mask(where: Any, table: CodeTable | ShardedTable) -> NDArray[np.bool_]:
     """Return a mask of codes, given as one or as indices."""
     where = as_array(where, "where")
     if where.dtype != bool:

@@ -22,6 +22,7 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sklhash._arrays import as_array
+from sklhash._dask import in_memory
 from sklhash._fitting import unchanged_on_failure
 from sklhash._memory import working_bytes
 from sklhash._state import (
@@ -284,6 +285,7 @@ class HashedNeighbors(Storable, BaseEstimator):
         ValueError
             If `X` or `y` is malformed, or the hasher has changed since the fit.
         """
+        X = in_memory(X)
         codes = self._encode(X)
         rows = None if self._vectors is None else as_rows(X, copy=True)
         with CHANGES.held, unchanged_on_failure(self):
@@ -508,7 +510,7 @@ class HashedNeighbors(Storable, BaseEstimator):
         ValueError
             If `X` is malformed, or the hasher has changed since the fit.
         """
-        return self._encode(X)
+        return self._encode(in_memory(X))
 
     codes_ = _of_the("neighbors_", "codes_", "The packed codes.")
     y_ = _of_the("neighbors_", "y_", "Labels of the rows, or None.")
@@ -582,6 +584,7 @@ class HashedNeighbors(Storable, BaseEstimator):
     def _queries(self, X: Any) -> tuple[NDArray[np.uint8] | None, Vectors | None]:
         """Return packed codes, and what else the distances are of."""
         check_is_fitted(self)
+        X = in_memory(X)
         if self.metric_ == "asymmetric":
             if X is None:
                 raise ValueError(
@@ -725,6 +728,7 @@ def _average_precisions(relevant: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def _with_rows(X: Any) -> Any:
     """Return `X` in a form that rows can be taken of."""
+    X = in_memory(X)
     if sparse.issparse(X):
         return X.tocsr()
     return X if hasattr(X, "__getitem__") else as_array(X, "X")

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, NamedTuple, Self
+from functools import partial
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    check_is_fitted,
+    validate_data,
+)
 
-from sklhash._arrays import as_array, refuse_what_is_no_number
+from sklhash._arrays import as_array
+from sklhash._dask import is_dask
 from sklhash._fitting import unchanged_on_failure
 from sklhash._forks import ProcessLock
 from sklhash._state import (
@@ -28,12 +35,23 @@ from sklhash._state import (
     none_or,
     whole,
 )
-from sklhash._validation import check_array_like, check_same_length
-from sklhash.codes import MAX_BITS, check_codes
+from sklhash._validation import check_array_like
+from sklhash.codes import MAX_BITS
+from sklhash.neighbors.contents import InMemory, InShards
 from sklhash.neighbors.engine import Algorithm
 from sklhash.neighbors.exchange import as_bit_strings, to_faiss
+from sklhash.neighbors.labels import check_kinds, labels_in_blocks, labels_of
 from sklhash.neighbors.on_device import check_device
+from sklhash.neighbors.reading import (
+    as_packed,
+    check_n_bits,
+    columns_of,
+    packed_block,
+)
+from sklhash.neighbors.sharded import SearchShard, ShardedTable
 from sklhash.neighbors.table import CodeTable
+from sklhash.sharding import Shards, is_sharded
+from sklhash.sharding.sources import PackedCodes, Source, sources_of
 
 __all__ = ["CHANGES", "StoredCodes", "check_indices"]
 
@@ -59,21 +77,6 @@ _FITTED: Checks = {
 }
 
 
-class Stored(NamedTuple):
-    """Codes and their labels, swapped as one, so that both are always of one state."""
-
-    table: CodeTable
-    labels: list[Any]  # in parts
-
-    @property
-    def y(self) -> Any:
-        """All labels."""
-        parts = self.labels.copy()  # which other threads may join meanwhile
-        if len(parts) > 1:
-            self.labels[:] = parts = [_joined(parts)]
-        return parts[0]
-
-
 class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
     """An estimator that keeps codes and labels: all of a search but the searching.
 
@@ -85,7 +88,7 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
     device: str
     packed: bool
     threshold: float | None
-    _stored: Stored
+    _stored: InMemory | InShards
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -93,12 +96,17 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_bits) or (n_samples, n_bytes) if packed
-            Codes, or real values with a `threshold`.
+        X : array-like of shape (n_samples, n_bits) or (n_samples, n_bytes) if packed, \
+                Dask array or data frame, or CodeStore
+            Codes, or real values with a `threshold`. The blocks of a Dask collection
+            and the shards of a store are kept apart: on the workers if a
+            :class:`distributed.Client` is connected, else in this process. A store has
+            packed codes; `packed` says how the queries come.
 
         y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
-                (n_samples, n_labels), default=None
-            Labels of the codes, kept for :meth:`score`.
+                (n_samples, n_labels), or Dask collection, default=None
+            Labels of the codes, kept for :meth:`score`. A Dask collection has the
+            blocks of `X`.
 
         Returns
         -------
@@ -115,9 +123,12 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         task.call_on_fit_task_begin(estimator=self, X=X, y=y)
         self._check_parameters()
         with unchanged_on_failure(self):
-            labels = _as_labels(X, y)
-            table = CodeTable(self._read(X, reset=True))
-            self._begin(Stored(table, [labels]))
+            if is_sharded(X):
+                self._begin(self._in_shards(X, y))
+            else:
+                labels = labels_of(X, y)
+                table = CodeTable(self._read(X, reset=True))
+                self._begin(InMemory(table, [labels]))
         task.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -127,9 +138,10 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features_in_)
+        X : array-like of shape (n_samples, n_features_in_), Dask array or data \
+                frame, or CodeStore
             Codes, as for :meth:`fit`. The first of them gets the index
-            `n_samples_fit_`.
+            `n_samples_fit_`. They come in shards if the earlier ones do.
 
         y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
                 (n_samples, n_labels), default=None
@@ -148,12 +160,9 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
-        labels = _as_labels(X, y)
-        packed = self._check_width(self._read(X, reset=False))
+        more = self._sources(X, y) if self._is_sharded else self._items(X, y)
         with CHANGES.held:
-            table, parts = self._stored
-            parts = _appended(parts, labels)
-            self._stored = Stored(table.append(packed), parts)
+            self._stored = self._stored.followed_by(more)
         return self
 
     def remove(self, indices: Any) -> Self:
@@ -176,9 +185,9 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         """
         check_is_fitted(self)
         with CHANGES.held:
-            table, labels = self._stored
-            places = table.places_of(check_indices(table, indices, "indices"))
-            self._stored = Stored(table.remove(places), labels)
+            stored = self._stored
+            rows = check_indices(stored.table, indices, "indices")
+            self._stored = stored.without(stored.table.places_of(rows))
         return self
 
     def pack(self, X: Any) -> NDArray[np.uint8]:
@@ -227,7 +236,7 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         check_is_fitted(self)
         return self._stored.table.n_live
 
-    def live_items(self) -> tuple[NDArray[np.uint8], Any]:
+    def live_items(self) -> tuple[Any, Any]:
         """Return the codes that are there, with their labels.
 
         What other threads add or remove meanwhile is in both or in neither.
@@ -235,15 +244,14 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         Returns
         -------
         codes : ndarray of shape (n_live_, n_bytes), dtype=uint8
-            Packed codes, in order of arrival.
+            Packed codes, in order of arrival. Codes in shards stay there: scores take
+            them as they are, and :func:`numpy.asarray` brings them here.
 
         y : ndarray or csr_array of shape (n_live_,) or (n_live_, n_labels), or None
-            Their labels.
+            Their labels, likewise.
         """
         check_is_fitted(self)
-        stored = self._stored
-        live, y = stored.table.live_rows, stored.y
-        return stored.table.packed[live], None if y is None else y[live]
+        return self._stored.live_items
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the search into a file, as :func:`sklhash.save` does.
@@ -323,7 +331,7 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         ImportError
             If faiss is not installed.
         """
-        return to_faiss(self.live_items()[0])
+        return to_faiss(np.asarray(self.live_items()[0]))
 
     def as_bit_strings(self, X: Any = None) -> list[str]:
         """Write codes as strings of zeros and ones, as SQL takes them.
@@ -339,7 +347,7 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
             One a code; character ``j`` is bit ``j``. Codes that come packed have eight
             to the byte.
         """
-        codes = self.live_items()[0] if X is None else self.pack(X)
+        codes = np.asarray(self.live_items()[0]) if X is None else self.pack(X)
         n_bits = 8 * codes.shape[1] if self.packed else self.n_features_in_
         return as_bit_strings(codes, n_bits)
 
@@ -348,6 +356,12 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
 
     def _fitted_state(self) -> dict[str, Any]:
         stored, state = self._stored, fitted_attributes(self)
+        if isinstance(stored, InShards):
+            raise TypeError(
+                f"This {type(self).__name__} has its codes in shards, which are not "
+                "put into a file: keep what it was fitted on, a store or a Dask "
+                "collection, and fit on that again."
+            )
         table, y = stored.table, stored.y
         del state["_stored"], state["algorithm_"]
         return {
@@ -374,7 +388,7 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         if y is not None and y.shape[0] != table.n_arrived:
             raise ValueError(f"it has {y.shape[0]} labels for {table.n_arrived} codes.")
         self.device = device if device.startswith("cuda") else "cpu"
-        self._begin(Stored(table, [y]))
+        self._begin(InMemory(table, [y]))
         for name in state.keys() - (_FITTED.keys() - FEATURES.keys()):
             setattr(self, name, state[name])
 
@@ -386,7 +400,49 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
             )
         check_device(self.device)
 
-    def _begin(self, stored: Stored) -> None:
+    def _in_shards(self, X: Any, y: Any) -> InShards:
+        """Return codes that come in shards."""
+        n_bytes = self._read_width(X, reset=True)
+        read = partial(
+            packed_block, packed=self.packed, threshold=self.threshold, n_bytes=n_bytes
+        )
+        shards = Shards(sources_of(X, labels_in_blocks(y)), read, SearchShard)
+        if len(shards) == 0:
+            raise ValueError(
+                "Found X with 0 sample(s) while a minimum of 1 is required."
+            )
+        check_kinds(shards)
+        return InShards(ShardedTable(shards, n_bytes))
+
+    def _sources(self, X: Any, y: Any) -> list[Source]:
+        """Return what more shards come from."""
+        if is_sharded(X):
+            self._check_bytes(self._read_width(X, reset=False))
+            return sources_of(X, labels_in_blocks(y))
+        packed, labels = self._items(X, y)
+        return sources_of(PackedCodes(packed), labels)
+
+    def _items(self, X: Any, y: Any) -> tuple[NDArray[np.uint8], Any]:
+        labels = labels_of(X, y)
+        return self._check_width(self._read(X, reset=False)), labels
+
+    @property
+    def _is_sharded(self) -> bool:
+        return isinstance(self._stored, InShards)
+
+    def _read_width(self, X: Any, *, reset: bool) -> int:
+        """Check the columns of codes in shards, and return the bytes of a code."""
+        columns = columns_of(X, self.packed)
+        if not reset:
+            self._refuse_other_packing(columns)
+        _check_feature_names(self, columns, reset=reset)
+        _check_n_features(self, columns, reset=reset)
+        n_columns = columns.shape[1]
+        n_bytes = n_columns if self.packed else -(-n_columns // 8)
+        check_n_bits(8 * n_bytes)
+        return n_bytes
+
+    def _begin(self, stored: InMemory | InShards) -> None:
         self._stored = stored
         self.algorithm_ = "brute" if self.algorithm == "auto" else self.algorithm
 
@@ -412,6 +468,7 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         )
 
     def _read(self, X: Any, *, reset: bool) -> NDArray[np.uint8]:
+        X = X.compute() if is_dask(X) else X
         check_array_like(X, "X")
         real_valued = self.threshold is not None
         if not reset:
@@ -423,16 +480,8 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
             dtype="numeric" if real_valued else None,
             ensure_all_finite=real_valued,
         )
-        if real_valued:
-            refuse_what_is_no_number(X)
-            with np.errstate(over="ignore"):  # a threshold beyond a small dtype
-                X = X > self.threshold
-        packed = check_codes(X, packed=self.packed, name="X")
-        if 8 * packed.shape[1] > MAX_BITS:
-            raise ValueError(
-                f"X must have codes of at most {MAX_BITS} bits, got "
-                f"{8 * packed.shape[1]}."
-            )
+        packed = as_packed(X, self.packed, self.threshold)
+        check_n_bits(8 * packed.shape[1])
         return packed
 
     def _refuse_other_packing(self, X: Any) -> None:
@@ -449,16 +498,21 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
             )
 
     def _check_width(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        n_bytes = self._stored.table.n_bytes
-        if packed.shape[1] != n_bytes:
-            raise ValueError(
-                f"X has codes of {packed.shape[1]} bytes, but the search was fitted on "
-                f"codes of {n_bytes}: `packed` was changed after the fit."
-            )
+        self._check_bytes(packed.shape[1])
         return packed
 
+    def _check_bytes(self, n_bytes: int) -> None:
+        fitted = self._stored.table.n_bytes
+        if n_bytes != fitted:
+            raise ValueError(
+                f"X has codes of {n_bytes} bytes, but the search was fitted on codes "
+                f"of {fitted}: `packed` was changed after the fit."
+            )
 
-def check_indices(table: CodeTable, indices: Any, name: str) -> NDArray[np.int64]:
+
+def check_indices(
+    table: CodeTable | ShardedTable, indices: Any, name: str
+) -> NDArray[np.int64]:
     """Return indices of codes that are there, each once, or say what is wrong."""
     rows = as_array(indices, name)
     if rows.size == 0:
@@ -484,63 +538,3 @@ def check_indices(table: CodeTable, indices: Any, name: str) -> NDArray[np.int64
             f"{name} must be unique, got {distinct[counts > 1][0]} more than once."
         )
     return rows
-
-
-def _as_labels(X: Any, y: Any) -> NDArray[Any] | sparse.csr_array | None:
-    """Return a copy of labels, one a row of `X`."""
-    if y is None:
-        return None
-    check_same_length(X=X, y=y)
-    if sparse.issparse(y):
-        return sparse.csr_array(y, copy=True)
-    y = as_array(y, "y").copy()
-    if y.ndim not in (1, 2):
-        raise ValueError(f"y must be a vector or a matrix, got shape {y.shape}.")
-    if y.dtype == object and not any(isinstance(label, str) for label in y.flat):
-        y = np.array(y.tolist())
-    if y.dtype == np.uint64 and not (y >> np.uint64(63)).any():
-        y = y.astype(np.int64)  # together with int64 it would become float64
-    return y
-
-
-def _appended(parts: list[Any], labels: Any) -> list[Any]:
-    """Add labels to those of the earlier codes.
-
-    Small parts are joined first, so that many appends cost little more than one.
-    """
-    _check_alike(parts[0], labels)
-    if labels is None:
-        return parts
-    if sparse.issparse(labels) and not sparse.issparse(parts[0]):
-        labels = labels.toarray()
-    parts = [*parts, labels]
-    while len(parts) > 1 and parts[-2].shape[0] <= 2 * parts[-1].shape[0]:
-        parts[-2:] = [_joined(parts[-2:])]
-    return parts
-
-
-def _check_alike(fitted: Any, labels: Any) -> None:
-    if (fitted is None) != (labels is None):
-        has, lacks = ("has no", "some") if fitted is None else ("has", "none")
-        raise ValueError(
-            f"y is for all codes or for none: the search {has} labels, and these codes "
-            f"come with {lacks}."
-        )
-    if fitted is not None and _kind(fitted) != _kind(labels):
-        raise ValueError(
-            f"y must be like the labels of the earlier codes, {_kind(fitted)}; got "
-            f"{_kind(labels)}."
-        )
-
-
-def _kind(labels: Any) -> str:
-    what = "numbers" if labels.dtype.kind in "biuf" else "strings"
-    if labels.ndim == 1:
-        return f"a vector of {what}"
-    return f"a matrix of {what} with {labels.shape[1]} columns"
-
-
-def _joined(parts: list[Any]) -> Any:
-    if sparse.issparse(parts[0]):
-        return sparse.vstack([sparse.csr_array(part) for part in parts], format="csr")
-    return np.concatenate(parts)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklhash._files import PathLike, written_whole
+from sklhash._strict_json import check_length, parsed
 from sklhash.persistence.arrays import (
     ALIGNMENT,
     Arrays,
@@ -28,7 +29,6 @@ from sklhash.persistence.arrays import (
     in_file_order,
     pieces_of,
 )
-from sklhash.persistence.strict_json import check_length, parsed
 
 __all__ = ["MmapMode", "naming_file", "read_archive", "write_archive"]
 

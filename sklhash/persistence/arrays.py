@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklhash.persistence.strict_json import parsed
+from sklhash._strict_json import parsed
 
 __all__ = [
     "ALIGNMENT",

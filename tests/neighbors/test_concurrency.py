@@ -22,8 +22,8 @@ from sklearn.base import clone
 
 import sklhash
 from sklhash import LSH, HammingNeighbors, HashedNeighbors, hamming_distances
+from sklhash.neighbors.contents import InMemory
 from sklhash.neighbors.multi_index import MultiIndex
-from sklhash.neighbors.stored import Stored
 from sklhash.persistence.arrays import pieces_of
 from tests.hashers.methods import HASHERS, make
 
@@ -368,7 +368,7 @@ def test_threads_that_append_at_the_same_time_lose_nothing(labels):
 def test_threads_that_join_the_labels_lose_none(labels):
     parts = [labels(np.full((1, 3), number)) for number in range(100)]
     for _ in range(10):
-        stored, read = Stored(None, parts.copy()), []
+        stored, read = InMemory(None, parts.copy()), []
         run_together(*[lambda stored=stored, read=read: read.append(stored.y)] * 6)
         for y in read:
             y = y.toarray() if sparse.issparse(y) else y

@@ -1,0 +1,94 @@
+"""Labels of the codes that a search holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from sklhash._arrays import as_array
+from sklhash._dask import is_dask
+from sklhash._validation import check_same_length
+from sklhash.sharding.shards import Shard, Shards, joined_labels
+
+__all__ = ["appended", "check_kinds", "labels_in_blocks", "labels_of"]
+
+
+def labels_of(X: Any, y: Any) -> NDArray[Any] | sparse.csr_array | None:
+    """Return a copy of labels, one a row of `X`."""
+    if y is None:
+        return None
+    check_same_length(X=X, y=y)
+    return _copied_labels(y)
+
+
+def labels_in_blocks(y: Any) -> Any:
+    """Return labels of codes in shards: delayed ones as they are, others as a copy."""
+    return y if y is None or is_dask(y) else _copied_labels(y)
+
+
+def _copied_labels(y: Any) -> NDArray[Any] | sparse.csr_array:
+    if sparse.issparse(y):
+        return sparse.csr_array(y, copy=True)
+    y = as_array(y, "y").copy()
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must be a vector or a matrix, got shape {y.shape}.")
+    if y.dtype == object and not any(isinstance(label, str) for label in y.flat):
+        y = np.array(y.tolist())
+    if y.dtype == np.uint64 and not (y >> np.uint64(63)).any():
+        y = y.astype(np.int64)  # together with int64 it would become float64
+    return y
+
+
+def appended(parts: list[Any], labels: Any) -> list[Any]:
+    """Add labels to those of the earlier codes.
+
+    Small parts are joined first, so that many appends cost little more than one.
+    """
+    _check_alike(parts[0], labels)
+    if labels is None:
+        return parts
+    if sparse.issparse(labels) and not sparse.issparse(parts[0]):
+        labels = labels.toarray()
+    parts = [*parts, labels]
+    while len(parts) > 1 and parts[-2].shape[0] <= 2 * parts[-1].shape[0]:
+        parts[-2:] = [joined_labels(parts[-2:])]
+    return parts
+
+
+def _check_alike(fitted: Any, labels: Any) -> None:
+    if (fitted is None) != (labels is None):
+        has, lacks = ("has no", "some") if fitted is None else ("has", "none")
+        raise ValueError(
+            f"y is for all codes or for none: the search {has} labels, and these codes "
+            f"come with {lacks}."
+        )
+    if fitted is not None and _kind(fitted) != _kind(labels):
+        raise ValueError(
+            f"y must be like the labels of the earlier codes, {_kind(fitted)}; got "
+            f"{_kind(labels)}."
+        )
+
+
+def check_kinds(shards: Shards) -> None:
+    """Refuse shards of which only some have labels, or that have unlike ones."""
+    first, *others = shards.map(_kind_of_labels)
+    for number, kind in enumerate(others, 1):
+        if kind != first:
+            raise ValueError(
+                f"y must be alike for all codes: shard 0 has {first}, shard {number} "
+                f"{kind}."
+            )
+
+
+def _kind_of_labels(shard: Shard) -> str:
+    return "no labels" if shard.y is None else _kind(shard.y)
+
+
+def _kind(labels: Any) -> str:
+    what = "numbers" if labels.dtype.kind in "biuf" else "strings"
+    if labels.ndim == 1:
+        return f"a vector of {what}"
+    return f"a matrix of {what} with {labels.shape[1]} columns"

@@ -1,0 +1,55 @@
+"""Clusters of worker processes on this machine, which nothing outside it can reach."""
+
+import contextlib
+
+import pytest
+
+
+@contextlib.contextmanager
+def local_cluster(folder):
+    """Run two worker processes that are quiet and leave nothing behind."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",  # None takes a fixed port
+        scheduler_kwargs={"dashboard": False},
+        local_directory=str(folder),
+        memory_limit="2GiB",
+        silence_logs="CRITICAL",
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A cluster for all tests, none of which may harm its workers."""
+    with local_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    """A client of the cluster of all tests; what it keeps there goes with it."""
+    from distributed import Client
+
+    with Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture(params=["in this process", "on workers"])
+def anywhere(request):
+    """Have no cluster, and then one."""
+    if request.param == "on workers":
+        request.getfixturevalue("client")
+
+
+@pytest.fixture
+def mortal_client(tmp_path):
+    """A client of a cluster of the test's own, whose workers it may kill."""
+    from distributed import Client
+
+    with local_cluster(tmp_path / "cluster") as cluster, Client(cluster) as client:
+        yield client
