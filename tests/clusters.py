@@ -46,10 +46,17 @@ def anywhere(request):
         request.getfixturevalue("client")
 
 
+@pytest.fixture(scope="module")
+def mortal_cluster(tmp_path_factory):
+    """A cluster for the tests of a file, which may kill its workers."""
+    with local_cluster(tmp_path_factory.mktemp("mortal")) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def mortal_client(tmp_path):
-    """A client of a cluster of the test's own, whose workers it may kill."""
+def mortal_client(mortal_cluster):
+    """A client of a cluster whose workers may be killed."""
     from distributed import Client
 
-    with local_cluster(tmp_path / "cluster") as cluster, Client(cluster) as client:
+    with Client(mortal_cluster) as client:
         yield client

@@ -7,7 +7,7 @@ import threading
 import time
 from functools import partial, wraps
 
-SLOW = 0.1  # seconds more that a scan of a shard takes
+SLOW = 0.05  # seconds more that a scan of a shard takes
 
 
 class Record:

@@ -41,6 +41,16 @@ def as_array_of_unknown_chunks(rows, sizes):
     return array.map_blocks(np.copy, chunks=unknown)
 
 
+def of_blocks(*blocks):
+    """Return a Dask array that takes all its blocks for ones like the first."""
+    import dask
+    import dask.array as da
+
+    shape, dtype = (np.nan, *blocks[0].shape[1:]), blocks[0].dtype
+    parts = [da.from_delayed(dask.delayed(block), shape, dtype) for block in blocks]
+    return da.concatenate(parts, allow_unknown_chunksizes=True)
+
+
 def as_frame(rows, sizes):
     """Return a Dask data frame, or a series of a vector."""
     import dask.dataframe as dd

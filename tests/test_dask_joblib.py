@@ -9,6 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
+from threadpoolctl import threadpool_limits
 
 from sklhash import ITQ, LSH, HammingNeighbors, HashedNeighbors, OrthoHash
 from sklhash.metrics import map_scorer, precision_at_100_scorer
@@ -38,10 +39,11 @@ def digits():
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Let torch have one thread, as in a worker: fits depend on it a little."""
+    """Compute by one thread, as a worker does: fits depend on it a little."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(1):
+        yield
     torch.set_num_threads(before)
 
 

@@ -84,6 +84,7 @@ for use in (
     lambda: sklhash.PathLoader().fit_transform([sklhash.__file__]),
     lambda: search.to_faiss(),
     lambda: BitStatisticsDisplay.from_predictions(codes),
+    lambda: hasher.encode_to("codes", X, format="parquet"),
 ):
     try:
         use()
@@ -143,9 +144,7 @@ def about(built):
 def bounds_of(requirements):
     """Return the lower bounds of packages, but of those that are pinned or ours."""
     names = (re.sub(r"\[.*\]", "", requirement) for requirement in requirements)
-    return dict(
-        requirement.split(">=") for requirement in names if ">=" in requirement
-    )
+    return dict(requirement.split(">=") for requirement in names if ">=" in requirement)
 
 
 def plain(version):
@@ -224,7 +223,8 @@ def test_the_wheel_works_without_extras_and_names_the_one_that_is_missing(
     file, found, *missing = printed.stdout.splitlines()
     assert Path(file).is_relative_to(built.installed)
     assert found == "True"
-    for extra, message in zip(["images", "faiss", "plot"], missing, strict=True):
+    extras = ["images", "faiss", "plot", "parquet"]
+    for extra, message in zip(extras, missing, strict=True):
         assert f"pip install 'sklhash[{extra}]'" in message
 
 

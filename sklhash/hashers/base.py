@@ -182,8 +182,6 @@ class BaseHasher(
     @validate_params(
         {
             "store": [str, os.PathLike],
-            "chunks": "no_validation",
-            "ids": "no_validation",
             "format": [StrOptions({"npy", "parquet"})],
             "shard_size": [Interval(Integral, 1, None, closed="left")],
             "verify": ["boolean"],

@@ -417,9 +417,10 @@ class Relevance:
         return self.n_database <= self._chunk_rows
 
     def _chunks(self) -> Iterator[_Chunk]:
-        for rows in gen_batches(self.n_database, self._chunk_rows):
+        for start in range(0, self.n_database, self._chunk_rows):
+            rows = slice(start, start + self._chunk_rows)
             words = as_words(self._database_codes[rows])
-            yield _Chunk(rows.start, words, self._database_labels[rows])
+            yield _Chunk(start, words, self._database_labels[rows])
 
     @cached_property
     def _n_classes(self) -> int:

@@ -26,9 +26,7 @@ def as_packed(
     return check_codes(X, packed=packed, name="X")
 
 
-def packed_block(
-    X: Any, *, packed: bool, threshold: float | None, n_bytes: int
-) -> NDArray[np.uint8]:
+def packed_block(X: Any, *, packed: bool, threshold: float | None) -> NDArray[np.uint8]:
     """Read a block of codes, or of none."""
     real_valued = threshold is not None
     X = check_array(
@@ -38,12 +36,7 @@ def packed_block(
         ensure_min_samples=0,
         input_name="X",
     )
-    codes = as_packed(X, packed, threshold)
-    if codes.shape[1] != n_bytes:
-        raise ValueError(
-            f"X must have codes of {n_bytes} bytes, got some of {codes.shape[1]}."
-        )
-    return codes
+    return as_packed(X, packed, threshold)
 
 
 def columns_of(X: Any, packed: bool) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
 
 from sklhash.neighbors.table import PADDING, CodeTable
 from sklhash.sharding.shards import Shard
@@ -69,8 +68,8 @@ class SearchShard(Shard):
         else:
             codes = self.codes
             height = max(PADDING, _LAID_OUT_BYTES // codes.shape[1])
-            for rows in gen_batches(len(codes), height):
-                yield rows.start, CodeTable(codes[rows])
+            for start in range(0, len(codes), height):
+                yield start, CodeTable(codes[start : start + height])
 
     @cached_property
     def _kept(self) -> list[CodeTable]:

@@ -403,9 +403,7 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
     def _in_shards(self, X: Any, y: Any) -> InShards:
         """Return codes that come in shards."""
         n_bytes = self._read_width(X, reset=True)
-        read = partial(
-            packed_block, packed=self.packed, threshold=self.threshold, n_bytes=n_bytes
-        )
+        read = partial(packed_block, packed=self.packed, threshold=self.threshold)
         shards = Shards(sources_of(X, labels_in_blocks(y)), read, SearchShard)
         if len(shards) == 0:
             raise ValueError(

@@ -30,6 +30,9 @@ class ShardedCodes:
     shards : Shards
         The codes and their labels.
 
+    n_bytes : int
+        Bytes of a packed code.
+
     live : ndarray of shape (n_rows,), dtype=bool, or None
         The rows that are there; None if all are.
     """

@@ -87,6 +87,9 @@ class Source(NamedTuple):
     codes: Any
     """Readable codes, or a delayed block of codes."""
 
+    n_columns: int | None
+    """How many columns a block has to have."""
+
     y: Any
     """Their labels, maybe delayed, or None."""
 
@@ -118,8 +121,12 @@ def sources_of(X: Any, y: Any) -> list[Source]:
         codes, lengths = blocks_of(X), lengths_of(X)
     else:
         codes, lengths = [X], [len(X)]
+    n_columns = X.shape[1] if is_dask(X) else None
     labels = [None] * len(codes) if y is None else _cut(y, len(codes), lengths)
-    return list(map(Source, range(len(codes)), codes, labels))
+    return [
+        Source(number, block, n_columns, part)
+        for number, (block, part) in enumerate(zip(codes, labels, strict=True))
+    ]
 
 
 def read_source(
@@ -146,11 +153,13 @@ def read_source(
     Raises
     ------
     ValueError
-        If a block does not hold codes, or does not have as many as labels.
+        If a block does not hold codes, or others than it should, or does not have as
+        many as labels.
     """
-    number, codes, y = source
+    number, codes, n_columns, y = source
     try:
         if not hasattr(codes, "read"):
+            _check_n_columns(codes, n_columns)
             codes = PackedCodes(read(codes))
         if y is not None:
             y = y.copy() if hasattr(y, "indptr") else np.array(as_array(y, "y"))
@@ -158,6 +167,13 @@ def read_source(
     except ValueError as bad:
         raise ValueError(f"Block {number} of X: {bad}") from bad
     return codes, y
+
+
+def _check_n_columns(block: Any, n_columns: int | None) -> None:
+    if block.shape[1:] != (n_columns,):
+        raise ValueError(
+            f"it must have {n_columns} columns, as X has, got shape {block.shape}."
+        )
 
 
 def _cut(y: Any, n_blocks: int, lengths: Sequence[int] | None) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What a store says of itself: its manifest, and receipts of shards before that."""
+"""What a store says of itself: its manifest, and before that a plan and receipts."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from sklhash._strict_json import parsed
 from sklhash.codes import MAX_BITS
 
 __all__ = [
+    "BEGUN",
     "LONGEST",
     "MANIFEST",
     "MOST_SHARDS",
@@ -35,15 +36,17 @@ __all__ = [
     "is_of_a_shard",
     "numbers_of_receipts",
     "read_manifest",
+    "read_plan",
     "read_receipt",
     "receipt_name",
     "refuse_mixed_ids",
     "written_manifest",
+    "written_plan",
     "written_receipt",
 ]
 
 VERSION = 1
-MANIFEST = "manifest.json"
+BEGUN, MANIFEST = "begun.json", "manifest.json"
 MOST_SHARDS = 2**18
 MOST_SAMPLES = 2**62
 LONGEST = 2**9 * MOST_SHARDS  # bytes
@@ -51,7 +54,9 @@ LONGEST_RECEIPT = 2**12
 MOST_CONTAINERS = 4 * MOST_SHARDS + 2
 ENDS = {"npy": (".codes.npy", ".ids.npy"), "parquet": (".parquet",)}
 
-_NAME = re.compile(r"(\d{5,12})(\.codes\.npy|\.ids\.npy|\.parquet|\.json)", re.ASCII)
+_NAME = re.compile(
+    r"(\d{5}|[1-9]\d{5,8})(\.codes\.npy|\.ids\.npy|\.parquet|\.json)", re.ASCII
+)
 _DTYPE = re.compile(r"<i8|(<U|\|S)[1-9]\d{0,8}", re.ASCII)
 _CRC32 = re.compile(r"[0-9a-f]{8}", re.ASCII)
 
@@ -121,12 +126,18 @@ def is_of_a_shard(name: str) -> bool:
 
 def written_manifest(manifest: Manifest) -> bytes:
     """Return a manifest as JSON."""
-    return _written(manifest.plan, shards=[*map(_as_json, manifest.shards)])
+    shards = [*map(_as_json, manifest.shards)]
+    return _written(**_about(manifest.plan), shards=shards)
 
 
-def written_receipt(plan: Plan, number: int, shard: Shard) -> bytes:
+def written_plan(plan: Plan) -> bytes:
+    """Return what stands in a store that was begun, as JSON."""
+    return _written(**_about(plan))
+
+
+def written_receipt(number: int, shard: Shard) -> bytes:
     """Return a receipt as JSON."""
-    return _written(plan, number=number, shard=_as_json(shard))
+    return _written(number=number, shard=_as_json(shard))
 
 
 def read_manifest(text: bytes) -> Manifest:
@@ -137,8 +148,8 @@ def read_manifest(text: bytes) -> Manifest:
     ValueError
         If it is none, or does not fit together.
     """
-    checks = {"n_samples": whole(1), "n_shards": whole(1), "shards": list_of(_shard)}
-    state = _parsed(text, checks)
+    counts = dict.fromkeys(("n_samples", "n_shards"), whole(1))
+    state = _parsed(text, {**_ABOUT, **counts, "shards": list_of(_shard)})
     plan = _plan_of(state)
     shards = tuple(
         _shard_of(shard, number, plan) for number, shard in enumerate(state["shards"])
@@ -155,7 +166,19 @@ def read_manifest(text: bytes) -> Manifest:
     return Manifest(plan, shards)
 
 
-def read_receipt(text: bytes, number: int) -> tuple[Plan, Shard]:
+def read_plan(text: bytes) -> Plan:
+    """Return what a store that was begun is to be, checked.
+
+    Raises
+    ------
+    ValueError
+        If it does not say that.
+    """
+    counts = dict.fromkeys(("n_samples", "n_shards"), none_or(whole(1)))
+    return _plan_of(_parsed(text, {**_ABOUT, **counts}))
+
+
+def read_receipt(text: bytes, number: int, plan: Plan) -> Shard:
     """Return what the receipt of a shard says, checked.
 
     Raises
@@ -163,12 +186,10 @@ def read_receipt(text: bytes, number: int) -> tuple[Plan, Shard]:
     ValueError
         If it is none, or of another shard.
     """
-    counts = dict.fromkeys(("n_shards", "n_samples"), none_or(whole(1)))
-    state = _parsed(text, {**counts, "number": whole(), "shard": _shard})
+    state = _parsed(text, {"number": whole(), "shard": _shard})
     if state["number"] != number:
-        raise ValueError(f"it is of shard {state['number']}.")
-    plan = _plan_of(state)
-    return plan, _shard_of(state["shard"], number, plan)
+        raise ValueError(f"the receipt of shard {number} is of {state['number']}.")
+    return _shard_of(state["shard"], number, plan)
 
 
 def refuse_mixed_ids(shards: Any) -> None:
@@ -180,9 +201,12 @@ def refuse_mixed_ids(shards: Any) -> None:
         raise ValueError(f"ids must be of one kind in all shards, got {told}.")
 
 
-def _written(plan: Plan, **what: Any) -> bytes:
-    about = {"version": VERSION, **plan._asdict(), "n_bytes": -(-plan.n_bits // 8)}
-    return json.dumps({**about, **what}, indent=1).encode()
+def _written(**what: Any) -> bytes:
+    return json.dumps({"version": VERSION, **what}, indent=1).encode()
+
+
+def _about(plan: Plan) -> dict[str, Any]:
+    return {**plan._asdict(), "n_bytes": -(-plan.n_bits // 8)}
 
 
 def _as_json(shard: Shard) -> dict[str, Any]:
@@ -198,23 +222,16 @@ def _parsed(text: bytes, checks: dict[str, Check]) -> dict[str, Any]:
         raise ValueError(
             f"its version is {version!r}, and this version of sklhash reads {VERSION}."
         )
-    of_all = {
-        "version": whole(1),
-        "n_bits": whole(1),
-        "format": one_of(*ENDS),
-        "model": word,
-        "n_bytes": whole(1),
-    }
-    check_state(state, {**of_all, **checks}, of="the store")
+    check_state(state, {"version": whole(1), **checks}, of="the store")
+    return state
+
+
+def _plan_of(state: dict[str, Any]) -> Plan:
     n_bits, n_bytes = state["n_bits"], state["n_bytes"]
     if n_bits > MAX_BITS or n_bytes != -(-n_bits // 8):
         raise ValueError(
             f"its codes have {n_bits} bits, at most {MAX_BITS}, in {n_bytes} bytes."
         )
-    return state
-
-
-def _plan_of(state: dict[str, Any]) -> Plan:
     return Plan(**{name: state[name] for name in Plan._fields})
 
 
@@ -255,3 +272,9 @@ _shard = fields(
     ids_dtype=_matching(_DTYPE, "the dtype of ids"),
     files=list_of(_file),
 )
+_ABOUT = {
+    "model": word,
+    "n_bits": whole(1),
+    "n_bytes": whole(1),
+    "format": one_of(*ENDS),
+}

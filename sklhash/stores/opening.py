@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from sklhash.stores.files import Folder
 from sklhash.stores.manifest import (
+    BEGUN,
     LONGEST,
     MANIFEST,
     Manifest,
@@ -66,11 +67,11 @@ def naming_store(path: str, file: StoredFile | None = None) -> Iterator[None]:
 def _absence(path: str, sizes: Mapping[str, int]) -> Exception:
     """Return the error for a folder without a manifest."""
     n_written = len(numbers_of_receipts(sizes))
-    if n_written == 0:
+    if BEGUN not in sizes:
         return FileNotFoundError(f"{path!r} is no store of codes: no {MANIFEST} in it.")
     return ValueError(
-        f"it is incomplete, with receipts of {n_written} shards: encode_to was "
-        "interrupted. Call encode_to once more with the same arguments, and it goes "
+        f"it is incomplete: encode_to was interrupted, with {n_written} shards so far. "
+        "Call it once more with the same arguments, and it goes "
         "on with what is missing."
     )
 

@@ -15,10 +15,10 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from sklhash._arrays import as_array
 from sklhash._files import PathLike
 from sklhash._validation import is_whole_number
-from sklhash.codes import check_packed
 from sklhash.stores.files import Folder, StorageOptions
 from sklhash.stores.formats import FORMATS, Format
 from sklhash.stores.opening import manifest_of, naming_store
+from sklhash.stores.reading import ShardReader
 
 __all__ = ["CodeStore"]
 
@@ -104,8 +104,8 @@ class CodeStore:
     ``manifest.json`` has "version" (1), "n_bits", "n_bytes", "n_samples", "n_shards",
     "format", "model" (a fingerprint), and in "shards" for each its "n_samples", "rows"
     and "ids" (fingerprints of what was encoded), "ids_dtype" and "files", each with its
-    "name", "size" in bytes and "crc32". A store that is not complete has receipts of
-    its shards instead, ``00000.json`` for shard 0.
+    "name", "size" in bytes and "crc32". A store that is not complete has ``begun.json``
+    instead, and ``00000.json`` for shard 0, once that is written.
 
     What is in a store is not trusted: names, sizes, dtypes and shapes are checked, and
     nothing is unpickled. That the padding bits are zero is checked where a shard is
@@ -148,8 +148,8 @@ class CodeStore:
         self._folder = Folder.at(path, storage_options)
         self._is_mapped = mmap_mode == "r"
         self._manifest = manifest_of(self._folder)
-        self._format = FORMATS[self.format]
-        self._format.check()
+        self._lengths = tuple(shard.n_samples for shard in self._manifest.shards)
+        FORMATS[self.format].check()
 
     @property
     def path(self) -> str:
@@ -159,7 +159,7 @@ class CodeStore:
     @property
     def n_samples(self) -> int:
         """Number of codes."""
-        return self.shape[0]
+        return sum(self._lengths)
 
     @property
     def n_bits(self) -> int:
@@ -179,7 +179,7 @@ class CodeStore:
     @property
     def lengths(self) -> tuple[int, ...]:
         """Numbers of codes of the shards."""
-        return tuple(shard.n_samples for shard in self._manifest.shards)
+        return self._lengths
 
     @property
     def format(self) -> Format:
@@ -189,7 +189,7 @@ class CodeStore:
     @property
     def shape(self) -> tuple[int, int]:
         """Shape of the codes of all shards."""
-        return sum(self.lengths), self.n_bytes
+        return self.n_samples, self.n_bytes
 
     @property
     def dtype(self) -> np.dtype[np.uint8]:
@@ -240,14 +240,7 @@ class CodeStore:
         ValueError
             If there is no such shard, or its file is not what the manifest says.
         """
-        record = self._manifest.shards[self._checked(shard)]
-        with naming_store(self.path, record.files[0]):
-            codes = self._format.codes(
-                self._folder, record, self.n_bytes, mapped=self._is_mapped
-            )
-            if not isinstance(codes, np.memmap):
-                check_packed(codes, n_bits=self.n_bits, name="codes")
-        return codes
+        return self.reader(shard).codes()
 
     def ids(self, shard: int) -> NDArray[Any]:
         """Return the ids of the codes of a shard.
@@ -270,9 +263,7 @@ class CodeStore:
         ValueError
             If there is no such shard, or its file is not what the manifest says.
         """
-        record = self._manifest.shards[self._checked(shard)]
-        with naming_store(self.path, record.files[-1]):
-            return self._format.ids(self._folder, record, mapped=self._is_mapped)
+        return self.reader(shard).ids()
 
     def ids_at(self, indices: ArrayLike) -> NDArray[Any]:
         """Return the ids of some codes, of the hits of a search for example.
@@ -312,6 +303,33 @@ class CodeStore:
             there = shards == shard
             ids[there] = self.ids(shard)[rows[there] - starts[shard]]
         return ids.reshape(indices.shape)
+
+    def reader(self, shard: int) -> ShardReader:
+        """Return what reads one shard, to send that and no more to another process.
+
+        Parameters
+        ----------
+        shard : int
+            Number of the shard, from 0 to ``n_shards - 1``.
+
+        Returns
+        -------
+        reader : ShardReader
+            With the methods `codes` and `ids`, which have no arguments, and the length
+            of the shard.
+
+        Raises
+        ------
+        TypeError
+            If `shard` is no integer.
+        ValueError
+            If there is no such shard.
+        """
+        record = self._manifest.shards[self._checked(shard)]
+        plan = self._manifest.plan
+        return ShardReader(
+            self._folder, record, plan.format, plan.n_bits, self._is_mapped
+        )
 
     def verify(self) -> None:
         """Read all files once and compare their checksums with the manifest.

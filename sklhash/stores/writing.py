@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from sklhash.stores.chunks import Blocks, Chunk, Rows, Stream
 from sklhash.stores.files import Folder
 from sklhash.stores.formats import FORMATS, Format
 from sklhash.stores.manifest import (
+    BEGUN,
     MANIFEST,
     MOST_SHARDS,
     Manifest,
@@ -25,10 +26,12 @@ from sklhash.stores.manifest import (
     file_names,
     is_of_a_shard,
     numbers_of_receipts,
+    read_plan,
     read_receipt,
     receipt_name,
     refuse_mixed_ids,
     written_manifest,
+    written_plan,
     written_receipt,
 )
 from sklhash.stores.opening import manifest_in, naming_store
@@ -105,11 +108,14 @@ def write_store(
         n_shards=None if isinstance(chunks, Stream) else len(chunks),
         n_samples=None if lengths is None else sum(lengths),
     )
-    expected, done = _finished(folder, plan)
+    begun, done = _finished(folder, plan)
     folder.make()
-    writer = _Writer(folder, encoder, plan)
+    if begun is None:
+        folder.write(BEGUN, written_plan(plan))
+    writer = _Writer(folder, encoder, format)
     if isinstance(chunks, Stream):
-        shards = _write_in_turn(writer, chunks, done, expected, verify)
+        n_shards = None if begun is None else begun.n_shards
+        shards = _write_in_turn(writer, chunks, done, n_shards, verify)
     elif isinstance(chunks, Rows):
         shards = _write_rows(writer, chunks, done, verify)
     else:
@@ -123,7 +129,7 @@ class _Writer:
 
     folder: Folder
     encoder: Encoder
-    plan: Plan
+    format: Format
 
     def write(self, number: int, chunk: Chunk, like: Shard | None = None) -> Shard:
         """Write a shard, and its receipt when all else is there.
@@ -132,10 +138,11 @@ class _Writer:
         """
         if number >= MOST_SHARDS:
             raise ValueError(f"chunks must make at most {MOST_SHARDS} shards.")
-        X, ids = self.encoder.checked(chunk.X), chunk.checked_ids()
-        codes = self.encoder.packed_codes(X)
-        names = file_names(number, self.plan.format)
-        contents = FORMATS[self.plan.format].contents(codes, ids)
+        with _naming_chunk(number):
+            X, ids = self.encoder.checked(chunk.X), chunk.checked_ids()
+            codes = self.encoder.packed_codes(X)
+        names = file_names(number, self.format)
+        contents = FORMATS[self.format].contents(codes, ids)
         files = dict(zip(names, contents, strict=True))
         shard = Shard(
             n_samples=len(ids),
@@ -150,8 +157,7 @@ class _Writer:
         refuse_mixed_ids([shard] if like is None else [like, shard])
         for name, data in files.items():
             self.folder.write(name, data)
-        receipt = written_receipt(self.plan, number, shard)
-        self.folder.write(receipt_name(number), receipt)
+        self.folder.write(receipt_name(number), written_receipt(number, shard))
         return shard
 
     def compare(
@@ -161,42 +167,54 @@ class _Writer:
 
         Without `verify` the rows are not looked at.
         """
-        ids = chunk.checked_ids()
+        with _naming_chunk(number):
+            ids = chunk.checked_ids()
+            rows = self.encoder.checked(chunk.X) if verify else None
         self.compare_lengths(number, len(ids), shard)
         if self.encoder.fingerprint(ids) != shard.ids:
-            raise _refusal(self.folder, f"the ids of shard {number} have changed")
-        if verify:
-            rows = self.encoder.checked(chunk.X)
-            if self.encoder.fingerprint(rows) != shard.rows:
-                raise _refusal(self.folder, f"rows of shard {number} have changed")
+            raise _refusal(self.folder, f"ids has others for shard {number}")
+        if verify and self.encoder.fingerprint(rows) != shard.rows:
+            raise _refusal(self.folder, f"chunks has other rows for shard {number}")
 
     def compare_lengths(self, number: int, n_samples: int, shard: Shard) -> None:
         """Raise a ValueError if a shard was made of more or fewer rows."""
         if n_samples != shard.n_samples:
             raise _refusal(
                 self.folder,
-                f"shard {number} has {shard.n_samples} codes, and would have "
-                f"{n_samples} now",
+                f"shard {number} has {shard.n_samples} codes, and chunks has "
+                f"{n_samples} rows for it",
             )
 
 
+@contextmanager
+def _naming_chunk(number: int) -> Iterator[None]:
+    """Say which of the chunks is wrong."""
+    try:
+        yield
+    except (TypeError, ValueError) as bad:
+        kind = TypeError if isinstance(bad, TypeError) else ValueError
+        raise kind(f"chunk {number} of chunks cannot be encoded: {bad}") from bad
+
+
 def _write_in_turn(
-    writer: _Writer, chunks: Stream, done: Shards, expected: int | None, verify: bool
+    writer: _Writer, chunks: Stream, done: Shards, n_shards: int | None, verify: bool
 ) -> Shards:
     """Walk through an iterable, and write the chunks that are missing."""
     shards: Shards = {}
     for number, chunk in enumerate(chunks):
-        if expected is not None and number >= expected:
-            raise _refusal(writer.folder, f"it has {expected} shards, chunks has more")
+        if n_shards is not None and number >= n_shards:
+            raise _refusal(
+                writer.folder, f"it has {n_shards} shards, and chunks makes more"
+            )
         if number not in done:
             shards[number] = writer.write(number, chunk, like=_example_of(shards))
             continue
         writer.compare(number, chunk, done[number], verify=verify)
         shards[number] = done[number]
-    n_before = max(expected or 0, 1 + max(done, default=-1))
-    if len(shards) < n_before:
+    least = n_shards or 1 + max(done, default=-1)
+    if len(shards) < least:
         raise _refusal(
-            writer.folder, f"it has {n_before} shards, chunks has {len(shards)}"
+            writer.folder, f"it has {least} shards, and chunks makes {len(shards)}"
         )
     return shards
 
@@ -241,13 +259,18 @@ def _write_blocks(
 
 
 def _write_block(
-    writer: _Writer, number: int, X: Any, ids: Any, first: int, like: Shard | None
+    writer: _Writer,
+    number: int,
+    X: Any,
+    ids: Any,
+    first: int | None,
+    like: Shard | None,
 ) -> Shard:
     return writer.write(number, Chunk(X, ids, first), like=like)
 
 
 def _compare_block(
-    writer: _Writer, number: int, X: Any, ids: Any, first: int, shard: Shard
+    writer: _Writer, number: int, X: Any, ids: Any, first: int | None, shard: Shard
 ) -> None:
     writer.compare(number, Chunk(X, ids, first), shard)
 
@@ -256,53 +279,72 @@ def _example_of(shards: Shards) -> Shard | None:
     return next((shard for shard in shards.values() if shard.n_samples), None)
 
 
-def _finished(folder: Folder, plan: Plan) -> tuple[int | None, Shards]:
-    """Return how many shards there are to be, if that is known, and those that are.
+def _finished(folder: Folder, plan: Plan) -> tuple[Plan | None, Shards]:
+    """Return what the store is to be, if it has any shards, and those that are whole.
 
     Raises
     ------
     ValueError
-        If they are not of this plan.
+        If they are not of this plan, or files are there that may be somebody else's.
     """
     sizes = folder.sizes()
     with naming_store(folder.path):
-        plans, shards = _records(folder, sizes)
-    for other in plans:
-        _refuse_other_plan(folder, other, plan)
-    if plan.n_shards is not None and max(shards, default=-1) >= plan.n_shards:
+        begun, shards = _records(folder, sizes)
+    if begun is None:
+        _refuse_files_of_others(folder, sizes)
+    if begun is None or not shards:
+        return None, {}
+    _refuse_other_plan(folder, begun, plan)
+    if plan.n_shards is not None and max(shards) >= plan.n_shards:
         raise _refusal(
-            folder, f"it has shard {max(shards)}, and would have {plan.n_shards} now"
+            folder, f"it has a shard {max(shards)}, and chunks makes {plan.n_shards}"
         )
-    expected = max((other.n_shards or 0 for other in plans), default=0)
-    return expected or None, {
+    return begun, {
         number: shard
         for number, shard in shards.items()
         if all(sizes.get(file.name) == file.size for file in shard.files)
     }
 
 
-def _records(folder: Folder, sizes: Mapping[str, int]) -> tuple[Iterable[Plan], Shards]:
-    """Return what the manifest says, or else the receipts that are whole."""
+def _refuse_files_of_others(folder: Folder, sizes: Mapping[str, int]) -> None:
+    """Refuse a folder that was not begun, but has files of the names of shards."""
+    others = sorted(filter(is_of_a_shard, sizes))
+    if others:
+        raise ValueError(
+            f"{folder.path!r} is no store, but has files that are called as those of "
+            f"one, such as {others[0]}: write to another path."
+        )
+
+
+def _records(folder: Folder, sizes: Mapping[str, int]) -> tuple[Plan | None, Shards]:
+    """Return what the manifest says, or else the receipts; what is cut off is not."""
     if MANIFEST in sizes:
-        with suppress(JSONDecodeError, UnicodeDecodeError):
+        with _skipping_what_is_cut_off():
             manifest = manifest_in(folder, sizes)
-            return [manifest.plan], dict(enumerate(manifest.shards))
-    plans, shards = set(), {}
-    numbers = numbers_of_receipts(sizes)
-    texts = folder.read_all([*map(receipt_name, numbers)])
-    for number, text in zip(numbers, texts, strict=True):
-        with suppress(JSONDecodeError, UnicodeDecodeError):
-            plan, shards[number] = read_receipt(text, number)
-            plans.add(plan)
-    return plans, shards
+            return manifest.plan, dict(enumerate(manifest.shards))
+    plan, shards = None, {}
+    if BEGUN in sizes:
+        with _skipping_what_is_cut_off():
+            plan = read_plan(folder.read(BEGUN))
+    if plan is not None:
+        numbers = numbers_of_receipts(sizes)
+        texts = folder.read_all([*map(receipt_name, numbers)])
+        for number, text in zip(numbers, texts, strict=True):
+            with _skipping_what_is_cut_off():
+                shards[number] = read_receipt(text, number, plan)
+    return plan, shards
+
+
+def _skipping_what_is_cut_off() -> AbstractContextManager[None]:
+    return suppress(JSONDecodeError, UnicodeDecodeError)
 
 
 _TOLD = {
     "model": "was encoded by another model",
     "n_bits": "has codes of {} bits, and the model makes {}",
     "format": 'has shards of the format "{}", not "{}"',
-    "n_shards": "has {} shards, and would have {} now",
-    "n_samples": "has {} codes, and would have {} now",
+    "n_shards": "has {} shards, and chunks makes {}",
+    "n_samples": "has {} codes, and chunks has {} rows",
 }
 
 
@@ -324,7 +366,7 @@ def _finish(folder: Folder, plan: Plan, shards: list[Shard]) -> None:
     n_samples = sum(shard.n_samples for shard in shards)
     sizes = folder.sizes()
     if n_samples == 0:
-        folder.remove([name for name in sizes if is_of_a_shard(name)])
+        folder.remove([n for n in sizes if is_of_a_shard(n) or n == BEGUN])
         raise ValueError("chunks must have at least one row, got none.")
     refuse_mixed_ids(shards)
     files = {file.name: file.size for shard in shards for file in shard.files}
@@ -339,3 +381,5 @@ def _finish(folder: Folder, plan: Plan, shards: list[Shard]) -> None:
     if sizes.get(MANIFEST) != len(manifest) or folder.read(MANIFEST) != manifest:
         folder.write(MANIFEST, manifest)
     folder.remove([n for n in sizes if is_of_a_shard(n) and n not in files])
+    if BEGUN in sizes:
+        folder.remove([BEGUN])

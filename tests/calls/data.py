@@ -31,6 +31,7 @@ NOT_CODES = CODES + 2
 NOT_FINITE = np.full_like(X, np.nan)
 FOLDER = tempfile.TemporaryDirectory()  # until the process ends
 FILE = Path(FOLDER.name, "search")
+STORE = Path(FOLDER.name, "store")
 IMAGE = Path(FOLDER.name, "image.png")
 Image.new("RGB", (4, 3)).save(IMAGE)
 
@@ -73,6 +74,12 @@ def fit(of, name="fit"):
 def saved(cls):
     fitted(cls.__name__).save(FILE)
     return cls
+
+
+@cache
+def stored():
+    """Return a store, the same each time."""
+    return fitted("LSH").encode_to(STORE, X)
 
 
 NEW_X = {"X": [NOT_FINITE, X[:, 1:]]}

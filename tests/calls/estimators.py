@@ -29,6 +29,7 @@ from tests.calls.data import (
     NEW_X,
     NOT_CODES,
     NOT_FINITE,
+    STORE,
     Call,
     X,
     Y,
@@ -36,6 +37,7 @@ from tests.calls.data import (
     fitted,
     method,
     saved,
+    stored,
     unfitted,
 )
 
@@ -191,6 +193,41 @@ SEARCHES |= {
     ),
 }
 
+SHARD = {"shard": [1, -1, 0.0, "0", True, None]}
+OPTIONS = ["options", [1], 3]
+STORES = {
+    "BaseHasher.encode_to": Call(
+        method("LSH", "encode_to"),
+        {"store": STORE, "chunks": X},
+        {
+            "store": [3, None, b"store"],
+            "chunks": [NOT_FINITE, X[:, 1:], X[:0], [X[:0]], [X[0]], 3, "rows", None],
+            "ids": [A_LABEL_TOO_FEW, Y + 0.5, "ids", [None] * 24],
+            "format": ["csv", 1, None],
+            "shard_size": COUNTS,
+            "verify": FLAGS,
+            "storage_options": OPTIONS,
+        },
+    ),
+    "CodeStore": Call(
+        lambda: sklhash.CodeStore,
+        {"path": stored().path},
+        {
+            "path": [3, None, b"store"],
+            "mmap_mode": ["c", "r+", True],
+            "storage_options": OPTIONS,
+        },
+    ),
+    "CodeStore.codes": Call(lambda: stored().codes, {"shard": 0}, SHARD),
+    "CodeStore.ids": Call(lambda: stored().ids, {"shard": 0}, SHARD),
+    "CodeStore.ids_at": Call(
+        lambda: stored().ids_at,
+        {"indices": [0]},
+        {"indices": [[24], [-1], [0.5], "all", [True], 24, None]},
+    ),
+    "CodeStore.reader": Call(lambda: stored().reader, {"shard": 0}, SHARD),
+}
+
 FILES = {"X": [[3], IMAGE]}
 EXTRACTORS = {
     "PathLoader.fit": Call(lambda: PathLoader().fit, {"X": [IMAGE]}, FILES, IGNORED_Y),
@@ -266,6 +303,7 @@ FILES_OF_MODELS = {
 ESTIMATORS = {
     **HASHERS,
     **SEARCHES,
+    **STORES,
     **EXTRACTORS,
     **HELPERS,
     **SPLITS,

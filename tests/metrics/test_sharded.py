@@ -36,7 +36,7 @@ from sklhash.metrics import (
 )
 from tests.metrics.naive import random_retrieval
 from tests.persistence.same import assert_same
-from tests.shards import as_array, as_frame, random_sizes
+from tests.shards import as_array, as_frame, of_blocks, random_sizes
 
 SIZES = [0, 150, 1, 0, 199, 50]
 CLASSES = random_retrieval()
@@ -244,3 +244,42 @@ def test_displays_show_a_sharded_database(display, anywhere):
     for found in lines[1:]:
         assert_same(found, lines[0])
     plt.close("all")
+
+
+QUERY_CODES, CODES, QUERY_Y, Y = CLASSES
+WRONG = {
+    "codes of another width": (as_array(CODES[:, :9], SIZES), Y, "12|2 .* 1|9"),
+    "codes of one more byte": (as_array(np.tile(CODES, 2), SIZES), Y, "2 and 3"),
+    "a block of another width": (
+        of_blocks(CODES[:100], CODES[100:, :9]),
+        as_array(Y, [100, 300]),
+        "12 columns.* got shape",
+    ),
+    "a value that is no bit": (as_array(CODES + 1, SIZES), Y, "ones only, got 2"),
+    "no codes": (as_array(CODES[:0], [0, 0]), Y[:0], "at least one row|0 sample|least"),
+    "a vector": (as_array(Y, SIZES), Y, "2D array|2-dim|dimension|matrix"),
+    "too few labels": (as_array(CODES, SIZES), Y[1:], "inconsistent numbers|as many"),
+    "labels of other blocks": (
+        as_array(CODES, SIZES),
+        as_array(Y, [200, 200]),
+        "y must have the blocks of X",
+    ),
+    "labels of another kind": (as_array(CODES, SIZES), LABELS[3], "labels|matrix|kind"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_be_ranked_is_refused(what, anywhere):
+    codes, y, message = WRONG[what]
+    for score in (mean_average_precision_score, retrieval_report):
+        with pytest.raises(ValueError, match=message):
+            score(QUERY_CODES, codes, QUERY_Y, y)
+
+
+def test_labels_of_another_search_are_refused():
+    one, other = (HammingNeighbors().fit(*in_shards(CLASSES)[1::2]) for _ in range(2))
+    codes, y = one.live_items()[0], other.live_items()[1]
+    with pytest.raises(ValueError, match="the labels that live_items gave"):
+        mean_average_precision_score(
+            pack_codes(QUERY_CODES), codes, QUERY_Y, y, packed=True
+        )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from sklhash import HammingNeighbors, pack_codes
-from tests.neighbors.answers import answers, contents, graphs
+from tests.neighbors.answers import answers, assert_all_alike, contents
 from tests.persistence.same import assert_same
 from tests.shards import (
     as_array,
@@ -29,7 +29,6 @@ KINDS = {
     "array of unknown chunks": as_array_of_unknown_chunks,
     "frame": as_frame,
 }
-every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def pair(kind, X=CODES, y=Y, sizes=SIZES, **parameters):
@@ -45,30 +44,32 @@ def as_queries(kind, queries):
     return as_frame(queries, [len(queries)]).compute() if kind == "frame" else queries
 
 
-@every_kind
-@pytest.mark.parametrize("form", ["bits", "packed", "real values"])
-def test_all_methods_answer_as_in_memory(kind, form, anywhere):
+def assert_answers_as_in_memory(kind, form):
     parameters, X, queries = {
         "bits": ({}, CODES, QUERIES),
         "packed": ({"packed": True}, pack_codes(CODES), pack_codes(QUERIES)),
         "real values": ({"threshold": 0.0}, CODES - 0.5, QUERIES - 0.5),
     }[form]
     sharded, plain = pair(kind, X, **parameters)
-    queries = as_queries(kind, queries)
-    mask = np.random.default_rng(3).random(N) < 0.2
-    indices = np.random.default_rng(3).permutation(N)[:40]
-    for where in (None, mask, indices):
-        assert_same(
-            answers(sharded, queries, where=where), answers(plain, queries, where=where)
-        )
-    assert_same(answers(sharded, None), answers(plain, None))
-    assert_same(answers(sharded, None, where=mask), answers(plain, None, where=mask))
-    for of in (queries, None):
-        assert_same(graphs(sharded, of), graphs(plain, of))
-    assert_same(sharded.transform(queries), plain.transform(queries))
-    assert_same(contents(sharded), contents(plain))
-    assert_same(sharded.pack(queries), plain.pack(queries))
-    assert sharded.score(queries, QUERY_Y) == plain.score(queries, QUERY_Y)
+    assert_all_alike(sharded, plain, as_queries(kind, queries), QUERY_Y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["bits", "packed", "real values"])
+def test_all_methods_answer_as_in_memory(kind, form):
+    assert_answers_as_in_memory(kind, form)
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        ("array", "bits"),
+        ("array of unknown chunks", "packed"),
+        ("frame", "real values"),
+    ],
+)
+def test_all_methods_answer_on_workers_as_in_memory(client, kind, form):
+    assert_answers_as_in_memory(kind, form)
 
 
 @settings(deadline=None, max_examples=60)
@@ -125,14 +126,7 @@ def test_codes_come_and_go(anywhere):
     plain.partial_fit(more[40:], more_y[40:])
     sharded.remove([N + 69])
     plain.remove([N + 69])
-    mask = np.random.default_rng(3).random(N + 70) < 0.4
-    for where in (None, mask):
-        for of in (QUERIES, None):
-            found = (answers(search, of, where=where) for search in (sharded, plain))
-            assert_same(*found)
-    assert_same(graphs(sharded, QUERIES), graphs(plain, QUERIES))
-    assert_same(contents(sharded), contents(plain))
-    assert sharded.score(QUERIES, QUERY_Y) == plain.score(QUERIES, QUERY_Y)
+    assert_all_alike(sharded, plain, QUERIES, QUERY_Y)
 
 
 def test_all_codes_of_a_shard_may_go(anywhere):

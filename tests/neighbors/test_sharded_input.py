@@ -12,25 +12,17 @@ import sklhash
 from sklhash import HammingNeighbors
 from tests.neighbors.answers import answers
 from tests.persistence.same import assert_same
-from tests.shards import as_array, as_array_of_unknown_chunks, as_frame, random_codes
+from tests.shards import (
+    as_array,
+    as_array_of_unknown_chunks,
+    as_frame,
+    of_blocks,
+    random_codes,
+)
 
 SIZES = [10, 0, 15, 5]
 CODES, QUERIES = random_codes(30, 12), random_codes(7, 12, seed=1)
 Y = np.arange(30) % 3
-
-
-def of_blocks(*blocks, n_bits=12):
-    """A Dask array that knows nothing of its blocks, and so cannot refuse them."""
-    import dask
-    import dask.array as da
-
-    return da.concatenate(
-        [
-            da.from_delayed(dask.delayed(block), (np.nan, n_bits), block.dtype)
-            for block in blocks
-        ],
-        allow_unknown_chunksizes=True,
-    )
 
 
 def spoilt(rows, row, value):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklhash import CodeStore, HammingNeighbors, pack_codes
-from tests.neighbors.answers import answers, contents, graphs
+from tests.neighbors.answers import answers, assert_all_alike
 from tests.persistence.same import assert_same
 from tests.shards import as_array, as_store, random_codes, random_sizes
 
@@ -30,43 +30,36 @@ def pair(store, codes, y=Y, **parameters):
     )
 
 
-def assert_all_alike(sharded, plain, queries):
-    n = plain.n_samples_fit_
-    mask = np.random.default_rng(3).random(n) < 0.2
-    indices = np.random.default_rng(3).permutation(n)[:40]
-    for where in (None, mask, indices):
-        assert_same(
-            answers(sharded, queries, where=where), answers(plain, queries, where=where)
-        )
-    assert_same(answers(sharded, None), answers(plain, None))
-    assert_same(graphs(sharded, queries), graphs(plain, queries))
-    assert_same(contents(sharded), contents(plain))
-    assert sharded.score(queries, QUERY_Y) == plain.score(queries, QUERY_Y)
+def assert_answers_as_in_memory(folder, n_bits, packed):
+    codes, queries = codes_and_queries(n_bits)
+    sharded, plain = pair(as_store(codes, SIZES, folder), codes, packed=packed)
+    queries = pack_codes(queries) if packed else queries
+    assert_all_alike(sharded, plain, queries, QUERY_Y)
+    for search in (sharded, plain):
+        search.remove(np.r_[3, 600:705, N - 1])
+        search.partial_fit(queries, QUERY_Y)
+    assert_all_alike(sharded, plain, queries, QUERY_Y)
 
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("n_bits", [21, 64, 130])
-def test_all_methods_answer_as_in_memory(n_bits, packed, anywhere, tmp_path):
-    codes, queries = codes_and_queries(n_bits)
-    store = as_store(codes, SIZES, tmp_path / "store")
-    sharded, plain = pair(store, codes, packed=packed)
-    queries = pack_codes(queries) if packed else queries
-    assert_all_alike(sharded, plain, queries)
-    for search in (sharded, plain):
-        search.remove(np.r_[3, 600:705, N - 1])
-        search.partial_fit(queries, QUERY_Y)
-    assert_all_alike(sharded, plain, queries)
+def test_all_methods_answer_as_in_memory(n_bits, packed, tmp_path):
+    assert_answers_as_in_memory(tmp_path / "store", n_bits, packed)
+
+
+def test_all_methods_answer_on_workers_as_in_memory(client, tmp_path):
+    assert_answers_as_in_memory(tmp_path / "store", 64, False)
 
 
 @pytest.mark.parametrize("algorithm", ["brute", "multi_index"])
-@pytest.mark.parametrize("options", [{"format": "npy"}, {"format": "parquet"}])
-def test_formats_and_algorithms_answer_alike(options, algorithm, anywhere, tmp_path):
+@pytest.mark.parametrize("mmap_mode", [None, "r"])
+@pytest.mark.parametrize("format", ["npy", "parquet"])
+def test_all_formats_answer_alike(format, mmap_mode, algorithm, tmp_path):
     codes, queries = codes_and_queries(64)
-    as_store(codes, SIZES, tmp_path / "store", **options)
-    for mmap_mode in (None, "r"):
-        store = CodeStore(tmp_path / "store", mmap_mode=mmap_mode)
-        sharded, plain = pair(store, codes, algorithm=algorithm)
-        assert_all_alike(sharded, plain, queries)
+    as_store(codes, SIZES, tmp_path / "store", format=format)
+    store = CodeStore(tmp_path / "store", mmap_mode=mmap_mode)
+    sharded, plain = pair(store, codes, algorithm=algorithm)
+    assert_all_alike(sharded, plain, queries, QUERY_Y)
 
 
 @pytest.mark.parametrize("n_bits", [64, 130])
@@ -74,7 +67,7 @@ def test_mapped_codes_are_laid_out_a_part_at_a_time(n_bits, monkeypatch, tmp_pat
     monkeypatch.setattr("sklhash.neighbors.search_shard._LAID_OUT_BYTES", 1)
     codes, queries = codes_and_queries(n_bits)
     store = as_store(codes, [N], tmp_path / "store")
-    assert_all_alike(*pair(store, codes), queries)
+    assert_all_alike(*pair(store, codes), queries, QUERY_Y)
 
 
 @settings(deadline=None, max_examples=30)
@@ -124,12 +117,12 @@ def test_labels_of_a_store_come_in_its_shards_too(anywhere, tmp_path):
         HammingNeighbors().fit(store, Y[1:])
 
 
-def test_queries_of_a_store_may_be_real_values(anywhere, tmp_path):
+def test_queries_of_a_store_may_be_real_values(tmp_path):
     codes, queries = codes_and_queries(21)
     store = as_store(codes, SIZES, tmp_path / "store")
-    sharded = HammingNeighbors(threshold=0.0).fit(store, Y)
+    sharded = HammingNeighbors(threshold=0.0, n_jobs=2).fit(store, Y)
     plain = HammingNeighbors(threshold=0.0).fit(codes - 0.5, Y)
-    assert_all_alike(sharded, plain, queries - 0.5)
+    assert_all_alike(sharded, plain, queries - 0.5, QUERY_Y)
 
 
 def test_shards_that_are_gone_are_named(tmp_path):

@@ -119,6 +119,16 @@ def test_a_store_is_sent_without_its_codes(folder, monkeypatch):
     assert len(sent) < 3000
 
 
+def test_a_reader_of_one_shard_is_sent_alone(tmp_path):
+    store = HASHER.encode_to(tmp_path, X, ids=IDS, shard_size=1)
+    sent = pickle.dumps(store.reader(7))
+    assert len(sent) < 1500 < len(pickle.dumps(store)) / 5
+    reader = pickle.loads(sent)
+    np.testing.assert_array_equal(reader.codes(), PACKED[7:8])
+    assert isinstance(reader.codes(), np.memmap)
+    assert (reader.ids().tolist(), len(reader)) == (["image 7"], 1)
+
+
 def test_what_is_no_store_is_told_from_one_that_is_incomplete(tmp_path):
     for path in (tmp_path, tmp_path / "nothing", "memory://no such store"):
         with pytest.raises(FileNotFoundError, match="is no store of codes"):
@@ -129,7 +139,9 @@ def test_what_is_no_store_is_told_from_one_that_is_incomplete(tmp_path):
     chunks = [X[:20], np.full_like(X, np.nan)]
     with pytest.raises(ValueError, match="NaN"):
         HASHER.encode_to(tmp_path / "store", chunks)
-    with pytest.raises(ValueError, match="store' .*incomplete.* 1 shards.* once more"):
+    with pytest.raises(
+        ValueError, match="store' .*incomplete.* 1 shards so far.* once more"
+    ):
         CodeStore(tmp_path / "store")
 
 

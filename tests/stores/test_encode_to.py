@@ -3,6 +3,7 @@
 import itertools
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -220,7 +221,7 @@ def test_ids_that_cannot_be_kept_are_refused(kind, tmp_path):
         fitted().encode_to(tmp_path / "store", [(X, ids)])
     with pytest.raises(ValueError, match="ids must"):
         fitted().encode_to(tmp_path / "store", da.from_array(X), ids=ids)
-    assert not list((tmp_path / "store").glob("*"))
+    assert not list((tmp_path / "store").glob("0*"))
 
 
 def test_ids_of_another_kind_in_a_later_chunk_are_refused(tmp_path):
@@ -311,11 +312,30 @@ def test_a_cluster_writes_the_same_files_and_goes_on(client, tmp_path):
     before = stamps_in(folder)
     changed = X.copy()
     changed[49, 5] += 1
-    with pytest.raises(ValueError, match="rows of shard 2 have changed"):
+    with pytest.raises(ValueError, match="other rows for shard 2"):
         fitted().encode_to(folder, da.from_array(changed, chunks=(20, 6)))
     assert stamps_in(folder) == before
     sums = [client.submit(total, store, shard) for shard in range(3)]
     assert sum(client.gather(sums)) == packed().sum()
+
+
+def test_a_worker_that_dies_while_it_encodes_changes_nothing(mortal_client, tmp_path):
+    fitted().encode_to(tmp_path / "plain", X, shard_size=20)
+    pids = set(mortal_client.run(os.getpid).values())
+    blocks = da.from_array(X, chunks=(20, 6)).map_blocks(
+        dying_once, tmp_path / "died", dtype=X.dtype
+    )
+    fitted().encode_to(tmp_path / "blocks", blocks)
+    assert int((tmp_path / "died").read_text()) in pids
+    assert files_in(tmp_path / "blocks") == files_in(tmp_path / "plain")
+
+
+def dying_once(block, record):
+    """Kill the process that comes to the second block, the first time."""
+    if np.array_equal(block, X[20:40]) and not record.exists():
+        record.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return block
 
 
 def total(store, shard):
@@ -370,13 +390,15 @@ WAYS = {
 }
 
 
-@formats
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("way", "format"), [*((way, "npy") for way in WAYS), ("rows", "parquet")]
+)
 def test_a_run_goes_on_wherever_it_was_killed(way, format, tmp_path):
     options = {"shard_size": 20, "format": format}
     fitted().encode_to(tmp_path / "whole", X, **options)
     expected = files_in(tmp_path / "whole")
     packed()
+    n_kept = 0
     for step in itertools.count():
         folder = tmp_path / str(step)
         if not encode_until_killed(step, folder, WAYS[way], **options):
@@ -392,11 +414,13 @@ def test_a_run_goes_on_wherever_it_was_killed(way, format, tmp_path):
         with dask.config.set(scheduler="synchronous"):
             fitted().encode_to(folder, WAYS[way](), **options)
         assert files_in(folder) == expected
-        receipts = {name[:5] for name in left if name.endswith("0.json")}
+        receipts = {name[:5] for name in left if name[:5] + ".json" == name}
         finished = {name for name in left if name[:5] in receipts}
-        kept = stamps_in(folder)
-        assert all(left[name] == kept[name] for name in finished & kept.keys())
+        now = stamps_in(folder)
+        assert all(left[name] == now[name] for name in finished & now.keys())
+        n_kept += len(finished & now.keys())
     assert step > 20
+    assert n_kept > 20
 
 
 def test_a_run_that_is_killed_again_and_again_ends(tmp_path):
@@ -415,7 +439,7 @@ def test_what_is_half_written_counts_as_missing(damage, tmp_path):
         path.unlink()
     with pytest.raises(ValueError, match="NaN"):
         fitted().encode_to(folder, chunks)
-    assert len(list(folder.glob("*.json"))) == 2
+    assert len(list(folder.glob("0*.json"))) == 2
     codes, receipt = folder / "00001.codes.npy", folder / "00001.json"
     if damage == "gone":
         codes.unlink()
@@ -428,22 +452,44 @@ def test_what_is_half_written_counts_as_missing(damage, tmp_path):
     assert files_in(folder) == expected
 
 
-def test_a_half_written_manifest_is_written_anew(tmp_path):
-    fitted().encode_to(tmp_path, X, shard_size=20)
-    expected = files_in(tmp_path)
-    (tmp_path / "manifest.json").write_bytes(expected["manifest.json"][:99])
+@pytest.mark.parametrize("name", ["manifest.json", "begun.json"])
+def test_a_manifest_or_plan_that_is_half_written_is_written_anew(name, tmp_path):
+    def chunks():
+        yield from parts()
+        shutil.copytree(tmp_path / "store", tmp_path / "begun")
+
+    fitted().encode_to(tmp_path / "store", chunks())
+    expected = files_in(tmp_path / "store")
+    if name == "begun.json":
+        for path in (tmp_path / "begun").glob("0*"):
+            path.unlink()
+    text = (tmp_path / "begun" / "begun.json").read_bytes()
+    (tmp_path / "begun" / name).write_bytes(text[:99])
     with pytest.raises(ValueError, match="cannot be read as a store"):
-        CodeStore(tmp_path)
-    fitted().encode_to(tmp_path, X, shard_size=20)
-    assert files_in(tmp_path) == expected
+        CodeStore(tmp_path / "begun")
+    fitted().encode_to(tmp_path / "begun", X, shard_size=20)
+    assert files_in(tmp_path / "begun") == expected
 
 
-def test_files_of_shards_that_the_manifest_does_not_tell_of_are_removed(tmp_path):
-    (tmp_path / "00007.codes.npy").write_bytes(b"of a run that was killed")
-    (tmp_path / "notes.txt").write_bytes(b"of the user")
-    fitted().encode_to(tmp_path, X, shard_size=20)
-    assert "notes.txt" in files_in(tmp_path)
-    assert "00007.codes.npy" not in files_in(tmp_path)
+@pytest.mark.parametrize("name", ["00007.parquet", "00000.codes.npy", "123456.json"])
+def test_files_that_may_be_of_somebody_else_are_not_touched(name, tmp_path):
+    (tmp_path / name).write_bytes(b"features")
+    with pytest.raises(ValueError, match=f"is no store, but has files .* {name}"):
+        fitted().encode_to(tmp_path, X)
+    assert files_in(tmp_path) == {name: b"features"}
+    (tmp_path / name).rename(tmp_path / "notes.json")
+    fitted().encode_to(tmp_path, X)
+    assert files_in(tmp_path)["notes.json"] == b"features"
+
+
+def test_what_a_killed_run_wrote_behind_the_last_shard_is_removed(tmp_path):
+    with pytest.raises(ValueError, match="NaN"):
+        fitted().encode_to(tmp_path, [X, np.full_like(X, np.nan)])
+    (tmp_path / "00001.codes.npy").write_bytes(b"half a shard")
+    (tmp_path / "000001.json").write_bytes(b"not ours")
+    fitted().encode_to(tmp_path, [X])
+    left = {"manifest.json", "00000.codes.npy", "00000.ids.npy", "000001.json"}
+    assert files_in(tmp_path).keys() == left
 
 
 def test_files_that_are_lost_while_the_rest_is_written_are_noticed(tmp_path):
@@ -466,27 +512,45 @@ def with_one_value_changed():
 
 
 OTHER_INPUT = {
-    "a value": (lambda: {"chunks": with_one_value_changed()}, "rows of shard 1"),
-    "dtype": (lambda: {"chunks": X.astype(np.float64)}, "rows of shard 0"),
-    "fewer rows": (lambda: {"chunks": X[:49]}, "has 50 codes, and would have 49"),
-    "more rows": (lambda: {"chunks": X[np.arange(70) % 50]}, "has 3 shards, .* have 4"),
-    "order": (lambda: {"chunks": X[::-1]}, "rows of shard 0"),
-    "size": (lambda: {"shard_size": 24}, "shard 0 has 20 codes, and would have 24"),
-    "smaller": (lambda: {"shard_size": 10}, "has 3 shards, and would have 5"),
-    "ids": (lambda: {"ids": np.arange(50) + (np.arange(50) > 48)}, "ids of shard 2"),
-    "kind of ids": (lambda: {"ids": [*map(str, range(50))]}, "ids of shard 0"),
-    "sparse": (lambda: {"chunks": sparse.csr_array(X)}, "rows of shard 0"),
-    "fewer chunks": (lambda: {"chunks": parts()[:2]}, "has 3 shards, chunks has 2"),
-    "more chunks": (lambda: {"chunks": [*parts(), X]}, "has 3 shards, chunks has more"),
-    "no chunks": (lambda: {"chunks": iter(())}, "has 3 shards, chunks has 0"),
+    "a value": (lambda: {"chunks": with_one_value_changed()}, "other rows for shard 1"),
+    "dtype": (lambda: {"chunks": X.astype(np.float64)}, "other rows for shard 0"),
+    "fewer rows": (lambda: {"chunks": X[:49]}, "has 50 codes, and chunks has 49 rows"),
+    "more rows": (
+        lambda: {"chunks": X[np.arange(70) % 50]},
+        "has 3 shards, and chunks makes 4",
+    ),
+    "order": (lambda: {"chunks": X[::-1]}, "other rows for shard 0"),
+    "size": (
+        lambda: {"shard_size": 24},
+        "shard 0 has 20 codes, and chunks has 24 rows for it",
+    ),
+    "smaller": (lambda: {"shard_size": 10}, "has 3 shards, and chunks makes 5"),
+    "ids": (
+        lambda: {"ids": np.arange(50) + (np.arange(50) > 48)},
+        "ids has others for shard 2",
+    ),
+    "kind of ids": (
+        lambda: {"ids": [*map(str, range(50))]},
+        "ids has others for shard 0",
+    ),
+    "sparse": (lambda: {"chunks": sparse.csr_array(X)}, "other rows for shard 0"),
+    "fewer chunks": (
+        lambda: {"chunks": parts()[:2]},
+        "has 3 shards, and chunks makes 2",
+    ),
+    "more chunks": (
+        lambda: {"chunks": [*parts(), X]},
+        "has 3 shards, and chunks makes more",
+    ),
+    "no chunks": (lambda: {"chunks": iter(())}, "has 3 shards, and chunks makes 0"),
     "other chunks": (lambda: {"chunks": [X[:19], X[19:40], X[40:]]}, "has 20 codes"),
     "a block": (
         lambda: {"chunks": da.from_array(with_one_value_changed(), chunks=(20, 6))},
-        "rows of shard 1",
+        "other rows for shard 1",
     ),
     "blocks": (
         lambda: {"chunks": da.from_array(X, chunks=(30, 6))},
-        "would have 2 now",
+        "and chunks makes 2",
     ),
     "format": (lambda: {"format": "parquet"}, '"npy", not "parquet"'),
 }
@@ -510,7 +574,7 @@ def test_other_input_is_refused_where_a_run_was_interrupted(change, tmp_path):
     make_arguments, message = OTHER_INPUT[change]
     ids = np.where(np.arange(50) == 30, 99, np.arange(50))
     if change == "ids":
-        make_arguments, message = (lambda: {"ids": ids}), "ids of shard 1"
+        make_arguments, message = (lambda: {"ids": ids}), "ids has others for shard 1"
     unfinished = np.concatenate([X[:40], np.full_like(X[40:], np.nan)])
     with pytest.raises(ValueError, match="NaN"):
         fitted().encode_to(tmp_path, unfinished, shard_size=20)
@@ -531,11 +595,19 @@ def test_without_verifying_the_rows_of_finished_shards_are_not_read(way):
     store = fitted().encode_to(path, changed, shard_size=20, verify=False)
     np.testing.assert_array_equal(store, packed())
     for other in (X[:45], da.from_array(X[:45], chunks=(20, 6))):
-        with pytest.raises(ValueError, match="would have 45 now"):
+        with pytest.raises(ValueError, match="chunks has 45 rows"):
             fitted().encode_to(path, other, shard_size=20, verify=False)
     ids = [*map(str, range(50))]
-    with pytest.raises(ValueError, match="ids of shard 0"):
+    with pytest.raises(ValueError, match="ids has others for shard 0"):
         fitted().encode_to(path, X, ids=ids, shard_size=20, verify=False)
+
+
+def test_what_failed_before_a_shard_was_written_binds_nobody(tmp_path):
+    with pytest.raises(ValueError, match="chunk 0 of chunks cannot be encoded: .* NaN"):
+        fitted().encode_to(tmp_path, np.full_like(X, np.nan), format="parquet")
+    with pytest.raises(ValueError, match="incomplete.* 0 shards so far"):
+        CodeStore(tmp_path)
+    assert len(fitted(n_bits=20).encode_to(tmp_path, X, shard_size=20)) == 50
 
 
 # The model
