@@ -305,16 +305,31 @@ def check_code_pair(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return two sets of codes of the same width as packed codes."""
     a, b = _as_matrix(a, names[0]), _as_matrix(b, names[1])
-    if a.shape[1] != b.shape[1]:
-        unit = "bytes" if packed else "bits"
-        raise ValueError(
-            f"{names[0]} and {names[1]} must have codes of the same width, got "
-            f"{a.shape[1]} and {b.shape[1]} {unit}."
-        )
+    check_same_width(a.shape[1], b.shape[1], packed=packed, names=names)
     return (
         check_codes(a, packed=packed, name=names[0]),
         check_codes(b, packed=packed, name=names[1]),
     )
+
+
+def check_same_width(
+    width_a: int, width_b: int, *, packed: bool, names: tuple[str, str]
+) -> None:
+    """Raise a ValueError if codes have more columns than others."""
+    if width_a != width_b:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have codes of the same width, got "
+            f"{width_a} and {width_b} {'bytes' if packed else 'bits'}."
+        )
+
+
+def check_shape(shape: tuple[int, ...], name: str) -> None:
+    """Raise a ValueError if it is not that of a matrix of codes."""
+    if len(shape) != 2 or shape[1] == 0:
+        raise ValueError(
+            f"{name} must be a matrix (n_samples, width) with at least one column, got "
+            f"an array of shape {shape}."
+        )
 
 
 def pack_positive(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -350,11 +365,7 @@ def _as_matrix(codes: Any, name: str) -> NDArray[Any]:
     if sparse.issparse(codes):
         raise ValueError(f"{name} must be a dense array, got a sparse one.")
     codes = as_array(codes, name)
-    if codes.ndim != 2 or codes.shape[1] == 0:
-        raise ValueError(
-            f"{name} must be a matrix (n_samples, width) with at least one column, got "
-            f"an array of shape {codes.shape}."
-        )
+    check_shape(codes.shape, name)
     return codes
 
 

@@ -179,6 +179,21 @@ def check_labels(y: Any, name: str = "y") -> None:
     as_labels(y, name)
 
 
+def copied_labels(y: Any) -> NDArray[Any] | sparse.csr_array:
+    """Return a copy of labels as they are kept, a vector or a matrix."""
+    if sparse.issparse(y):
+        return sparse.csr_array(y, copy=True)
+    y = as_array(y, "y").copy()
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must be a vector or a matrix, got shape {y.shape}.")
+    is_string = (isinstance(label, str) for label in y.flat)
+    if y.dtype == object and y.size > 0 and not any(is_string):
+        y = np.array(y.tolist())
+    if y.dtype == np.uint64 and not (y >> np.uint64(63)).any():
+        y = y.astype(np.int64)  # together with int64 it would become float64
+    return y
+
+
 def as_labels(y: Any, name: str = "y") -> Any:
     """Return `y` as a vector of classes or a CSR indicator."""
     if y is None:

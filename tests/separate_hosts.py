@@ -98,7 +98,7 @@ def worker_on(host, address, scheduler, folder):
 
 
 @contextlib.contextmanager
-def reason_to_skip():
+def skip_where_impossible():
     """Skip where namespaces cannot be made."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("ip"):
         pytest.skip("network namespaces need root and the command ip")
@@ -116,7 +116,7 @@ def separate_hosts(tmp_path):
     network = Network()
     with contextlib.ExitStack() as stack:
         stack.callback(network.take_down)
-        with reason_to_skip():
+        with skip_where_impossible():
             network.set_up()
         scheduler = stack.enter_context(
             LocalCluster(

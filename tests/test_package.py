@@ -22,8 +22,9 @@ def test_every_public_name_is_there_and_documented():
         assert getattr(sklhash, name).__doc__
 
 
-def test_numba_and_skorch_come_when_first_needed():
-    code = "import sys, sklhash; print({'numba', 'skorch'} & set(sys.modules))"
+def test_numba_skorch_and_dask_come_when_first_needed():
+    names = "{'numba', 'skorch', 'dask', 'distributed'}"
+    code = f"import sys, sklhash; print({names} & set(sys.modules))"
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
@@ -69,6 +70,18 @@ def test_the_guide_to_saving_runs():
     assert names["model"]["format"] == 1
     assert names["arrays"]["Pipeline.steps.1.1.net.module.hash.weight"].shape[0] == 32
     assert names["mapped"].n_live_ == 1797
+
+
+def test_the_guide_past_one_machine_runs():
+    guide = (README.parent / "docs" / "user_guide" / "scaling.md").read_text()
+    code = re.findall(r"```python\n(?!# not run)(.*?)```", guide, flags=re.DOTALL)
+    names = {}
+    exec("\n".join(code), names)
+    assert names["found"].tolist() == names["indices"].tolist()
+    assert names["found"][:, 0].tolist() == [0, 1, 2]
+    assert "1797 database items" in names["report"]
+    tables = re.findall(r"```text\n(.*?)```", guide, flags=re.DOTALL)
+    assert names["table"] in tables
 
 
 def test_the_guide_to_scores_runs():

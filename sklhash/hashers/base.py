@@ -262,7 +262,8 @@ class BaseHasher(
         Codes are packed whatever `packed` is. Files are written whole, and the receipt
         of a shard after its codes, so that whatever a killed run leaves half done
         counts as missing. Of an array the rows of one block are in memory at a time, of
-        other chunks one chunk.
+        other chunks one chunk. One call at a time may write a store, and the workers of
+        a cluster have to see its folder.
 
         What makes a model another one is its class, with the code in it, and what it
         has learnt to encode by; so another version of this library may count as another

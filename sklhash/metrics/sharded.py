@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils.validation import _num_features
 
 from sklhash._dask import is_dask
-from sklhash.codes import check_codes
+from sklhash.codes import check_codes, check_same_width, check_shape
 from sklhash.metrics.counts import Counts
 from sklhash.metrics.relevance import (
     Relevance,
@@ -21,6 +22,7 @@ from sklhash.metrics.relevance import (
 )
 from sklhash.sharding import ShardedCodes, sharded_codes
 from sklhash.sharding.codes import ShardedLabels
+from sklhash.stores import CodeStore
 from sklhash.targets import as_labels, relevance_labels
 
 if TYPE_CHECKING:
@@ -73,16 +75,21 @@ def sharded_relevance(
     check_n_bytes(queries.shape[1])
     query_y = as_labels(query_y, "query_y")
     check_lengths("query", queries, query_y)
+    names = "query_codes", "database_codes"
+    check_shape(database_codes.shape, names[1])
+    widths = _num_features(query_codes), _width_of(database_codes, packed)
+    check_same_width(*widths, packed=packed, names=names)
     database = _in_shards(database_codes, database_y, packed)
-    if database.n_bytes != queries.shape[1]:
-        raise ValueError(
-            "query_codes and database_codes must have as many bytes, packed, got "
-            f"{queries.shape[1]} and {database.n_bytes}."
-        )
     if len(database) == 0:
         raise ValueError("database_codes must have at least one row, got none.")
     own_rows = own_rows_of(exclude_self, len(queries), len(database))
     return ShardedRelevance(queries, database, query_y, own_rows)
+
+
+def _width_of(codes: Any, packed: bool) -> int:
+    """Return the number of columns of codes; a store has those that are wanted."""
+    is_unpacked = isinstance(codes, CodeStore) and not packed
+    return codes.n_bits if is_unpacked else codes.shape[1]
 
 
 def _in_shards(codes: Any, y: Any, packed: bool) -> ShardedCodes:
@@ -179,6 +186,7 @@ def _relevance(
 ) -> Relevance:
     """Return what is relevant where in a shard."""
     query_codes, query_y, own_rows = queries
+    y = y if len(codes) > 0 else query_y[:0]  # no labels tell their kind
     labels = relevance_labels(query_y, y)
     own_rows = None if own_rows is None else own_rows - start
     return Relevance(query_codes, codes, *labels, own_rows)

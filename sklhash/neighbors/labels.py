@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sklhash._arrays import as_array
 from sklhash._dask import is_dask
 from sklhash._validation import check_same_length
 from sklhash.sharding.shards import Shard, Shards, joined_labels
+from sklhash.targets import copied_labels
 
 __all__ = ["appended", "check_kinds", "labels_in_blocks", "labels_of"]
 
@@ -21,25 +20,12 @@ def labels_of(X: Any, y: Any) -> NDArray[Any] | sparse.csr_array | None:
     if y is None:
         return None
     check_same_length(X=X, y=y)
-    return _copied_labels(y)
+    return copied_labels(y)
 
 
 def labels_in_blocks(y: Any) -> Any:
     """Return labels of codes in shards: delayed ones as they are, others as a copy."""
-    return y if y is None or is_dask(y) else _copied_labels(y)
-
-
-def _copied_labels(y: Any) -> NDArray[Any] | sparse.csr_array:
-    if sparse.issparse(y):
-        return sparse.csr_array(y, copy=True)
-    y = as_array(y, "y").copy()
-    if y.ndim not in (1, 2):
-        raise ValueError(f"y must be a vector or a matrix, got shape {y.shape}.")
-    if y.dtype == object and not any(isinstance(label, str) for label in y.flat):
-        y = np.array(y.tolist())
-    if y.dtype == np.uint64 and not (y >> np.uint64(63)).any():
-        y = y.astype(np.int64)  # together with int64 it would become float64
-    return y
+    return y if y is None or is_dask(y) else copied_labels(y)
 
 
 def appended(parts: list[Any], labels: Any) -> list[Any]:
@@ -74,16 +60,20 @@ def _check_alike(fitted: Any, labels: Any) -> None:
 
 def check_kinds(shards: Shards) -> None:
     """Refuse shards of which only some have labels, or that have unlike ones."""
-    first, *others = shards.map(_kind_of_labels)
-    for number, kind in enumerate(others, 1):
-        if kind != first:
+    kinds = enumerate(shards.map(_kind_of_labels))
+    (first, wanted), *others = ((i, kind) for i, kind in kinds if kind is not None)
+    for number, kind in others:
+        if kind != wanted:
             raise ValueError(
-                f"y must be alike for all codes: shard 0 has {first}, shard {number} "
-                f"{kind}."
+                f"y must be alike for all codes: shard {first} has {wanted}, shard "
+                f"{number} {kind}."
             )
 
 
-def _kind_of_labels(shard: Shard) -> str:
+def _kind_of_labels(shard: Shard) -> str | None:
+    """Return what labels a shard has; None if it has no codes."""
+    if len(shard) == 0:
+        return None
     return "no labels" if shard.y is None else _kind(shard.y)
 
 

@@ -45,7 +45,14 @@ def columns_of(X: Any, packed: bool) -> Any:
         return np.empty((0, X.n_bytes if packed else X.n_bits))
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead: X={X!r}.")
-    return X._meta if hasattr(X, "columns") else np.empty((0, X.shape[1]))
+    if hasattr(X, "columns"):
+        return X._meta
+    if np.isnan(X.shape[1]):
+        raise ValueError(
+            f"X must have a known number of columns, got shape {X.shape}: "
+            "X.compute_chunk_sizes() finds it out."
+        )
+    return np.empty((0, X.shape[1]))
 
 
 def check_n_bits(n_bits: int) -> None:

@@ -181,6 +181,7 @@ def joined_labels(parts: list[Any]) -> Any:
     """Join labels of shards that follow each other; None if there are none."""
     if parts[0] is None:
         return None
+    parts = [part for part in parts if part.shape[0] > 0] or parts[:1]
     if any(sparse.issparse(part) for part in parts):
         return sparse.vstack([sparse.csr_array(part) for part in parts], format="csr")
     return np.concatenate(parts)

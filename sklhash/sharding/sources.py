@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sklhash._arrays import as_array
 from sklhash._dask import blocks_of, is_dask, lengths_of
 from sklhash._validation import check_same_length
 from sklhash.stores import CodeStore
+from sklhash.targets import copied_labels
 
 __all__ = [
     "CodesInStore",
@@ -162,7 +162,7 @@ def read_source(
             _check_n_columns(codes, n_columns)
             codes = PackedCodes(read(codes))
         if y is not None:
-            y = y.copy() if hasattr(y, "indptr") else np.array(as_array(y, "y"))
+            y = copied_labels(y)
             check_same_length(X=codes, y=y)
     except ValueError as bad:
         raise ValueError(f"Block {number} of X: {bad}") from bad

@@ -38,7 +38,7 @@ def as_ids(ids: Any, n_samples: int) -> NDArray[Any]:
         raise ValueError(
             f"ids must be one a row, of shape ({n_samples},), got {ids.shape}."
         )
-    if ids.dtype.kind in "OT":
+    if ids.dtype.kind in ("O", "T"):
         ids = _typed(ids.tolist(), ids.dtype)
     kind = ids.dtype.kind
     if kind in "US":

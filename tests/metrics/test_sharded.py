@@ -36,7 +36,7 @@ from sklhash.metrics import (
 )
 from tests.metrics.naive import random_retrieval
 from tests.persistence.same import assert_same
-from tests.shards import as_array, as_frame, of_blocks, random_sizes
+from tests.shards import as_array, as_frame, as_store, of_blocks, random_sizes
 
 SIZES = [0, 150, 1, 0, 199, 50]
 CLASSES = random_retrieval()
@@ -180,6 +180,20 @@ def test_weights_and_packed_codes_are_taken_too(anywhere):
         )
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_store_and_a_data_frame_are_scored_as_the_codes_in_them(
+    packed, anywhere, tmp_path
+):
+    query_codes, codes, query_y, y = CLASSES
+    store = as_store(codes, SIZES, tmp_path / "store")
+    if packed:
+        query_codes, codes = pack_codes(query_codes), pack_codes(codes)
+    expected = scores(query_codes, codes, query_y, y, packed=packed)
+    for database in (store, as_frame(codes, SIZES)):
+        sharded = query_codes, database, query_y, as_array(y, SIZES)
+        assert_same(scores(*sharded, packed=packed), expected)
+
+
 def test_two_methods_are_compared_over_shards(anywhere):
     a, b = CLASSES, (1 - CLASSES[0][:, :6], CLASSES[1][:, :6])
     found, expected = (
@@ -248,8 +262,12 @@ def test_displays_show_a_sharded_database(display, anywhere):
 
 QUERY_CODES, CODES, QUERY_Y, Y = CLASSES
 WRONG = {
-    "codes of another width": (as_array(CODES[:, :9], SIZES), Y, "12|2 .* 1|9"),
-    "codes of one more byte": (as_array(np.tile(CODES, 2), SIZES), Y, "2 and 3"),
+    "codes of another width": (as_array(CODES[:, :9], SIZES), Y, "got 12 and 9 bits"),
+    "codes of one more byte": (
+        as_array(np.tile(CODES, 2), SIZES),
+        Y,
+        "got 12 and 24 bits",
+    ),
     "a block of another width": (
         of_blocks(CODES[:100], CODES[100:, :9]),
         as_array(Y, [100, 300]),
@@ -257,7 +275,7 @@ WRONG = {
     ),
     "a value that is no bit": (as_array(CODES + 1, SIZES), Y, "ones only, got 2"),
     "no codes": (as_array(CODES[:0], [0, 0]), Y[:0], "at least one row|0 sample|least"),
-    "a vector": (as_array(Y, SIZES), Y, "2D array|2-dim|dimension|matrix"),
+    "a vector": (as_array(Y, SIZES), Y, "database_codes must be a matrix"),
     "too few labels": (as_array(CODES, SIZES), Y[1:], "inconsistent numbers|as many"),
     "labels of other blocks": (
         as_array(CODES, SIZES),

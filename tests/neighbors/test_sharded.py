@@ -147,7 +147,10 @@ def test_all_codes_of_a_shard_may_go(anywhere):
 INDICATORS = np.random.default_rng(5).integers(2, size=(N, 3))
 LABELS = {
     "numbers": Y,
+    "whole numbers without a sign": Y.astype(np.uint64),
+    "numbers as objects": Y.astype(object),
     "strings": np.array(list("abcde"))[Y],
+    "strings as objects": np.array(list("abcde"), dtype=object)[Y],
     "indicators": INDICATORS,
     "sparse indicators": sparse.csr_array(INDICATORS),
 }
@@ -169,7 +172,8 @@ def test_labels_come_in_all_forms(of, form, anywhere):
     sharded = HammingNeighbors().fit(as_array(CODES, SIZES), given)
     in_memory = y if form == "in memory" else given.compute()
     plain = HammingNeighbors().fit(CODES, in_memory)
-    assert sharded.score(QUERIES, y[:40]) == plain.score(QUERIES, y[:40])
+    query_y = in_memory[:40]
+    assert sharded.score(QUERIES, query_y) == plain.score(QUERIES, query_y)
     assert_same(contents(sharded), contents(plain))
 
 
