@@ -16,8 +16,11 @@ __all__ = [
     "in_memory",
     "is_dask",
     "lengths_of",
+    "n_tasks",
     "one_task",
 ]
+
+_TASKS_A_THREAD = 4
 
 
 def is_dask(X: Any) -> bool:
@@ -62,6 +65,17 @@ def current_client() -> Any:
         return distributed.Client.current()
     except ValueError:
         return None
+
+
+def n_tasks() -> int | None:
+    """Return how many tasks keep a cluster busy to the end; None without a cluster.
+
+    Each costs Dask about a millisecond, so that more are slower.
+    """
+    client = current_client()
+    if client is None:
+        return None
+    return _TASKS_A_THREAD * max(1, sum(client.nthreads().values()))
 
 
 def one_task(thing: Any) -> Any:

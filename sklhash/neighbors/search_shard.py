@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklhash.neighbors.table import PADDING, CodeTable
-from sklhash.sharding.shards import Shard
+from sklhash.sharding.shards import Shard, joined
 from sklhash.sharding.sources import Readable
 
 __all__ = ["SearchShard"]
@@ -40,9 +40,9 @@ class CodesInTable:
         """Bytes in memory."""
         return self.table.planes.nbytes
 
-    def read(self) -> NDArray[np.uint8]:
-        """Return them, packed."""
-        return self.table.packed
+    def parts(self) -> list[NDArray[np.uint8]]:
+        """Return them, packed, in one part."""
+        return [self.table.packed]
 
 
 class SearchShard(Shard):
@@ -53,37 +53,47 @@ class SearchShard(Shard):
     """
 
     def __init__(self, codes: Readable, y: Any) -> None:
-        rows = codes.read()
-        if not isinstance(rows, np.memmap):
-            codes = CodesInTable(CodeTable(rows))
+        if not _are_mapped(codes.parts()):
+            codes = CodesInTable(CodeTable(joined(codes.parts())))
         super().__init__(codes, y)
 
     def tables(self) -> Iterator[tuple[int, CodeTable]]:
         """Yield tables of the codes, and the row that each begins with."""
-        if self._kept:
-            start = 0
-            for table in self._kept:
-                yield start, table
-                start += table.n_stored
-        else:
-            codes = self.codes
-            height = max(PADDING, _LAID_OUT_BYTES // codes.shape[1])
-            for start in range(0, len(codes), height):
-                yield start, CodeTable(codes[start : start + height])
+        start = 0
+        for table in self._kept or self._laid_out():
+            yield start, table
+            start += table.n_stored
 
     @cached_property
     def _kept(self) -> list[CodeTable]:
-        codes = self._codes
-        return [codes.table] if isinstance(codes, CodesInTable) else _mapped(self.codes)
+        if isinstance(self._codes, CodesInTable):
+            return [self._codes.table]
+        parts = self._codes.parts()
+        fit = all(map(_lie_as_searched, parts))
+        return [table for part in parts for table in _mapped(part)] if fit else []
+
+    def _laid_out(self) -> Iterator[CodeTable]:
+        for part in self._codes.parts():
+            height = max(PADDING, _LAID_OUT_BYTES // part.shape[1])
+            for start in range(0, len(part), height):
+                yield CodeTable(part[start : start + height])
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_codes": self._codes, "y": self.y}
 
 
+def _are_mapped(parts: list[NDArray[np.uint8]]) -> bool:
+    return all(isinstance(part, np.memmap) or len(part) == 0 for part in parts)
+
+
+def _lie_as_searched(codes: NDArray[np.uint8]) -> bool:
+    """Tell whether codes lie as the compiled loops read them."""
+    is_aligned = len(codes) == 0 or codes.ctypes.data % _ALIGNMENT == 0
+    return is_aligned and codes.shape[1] == _WORD
+
+
 def _mapped(codes: NDArray[np.uint8]) -> list[CodeTable]:
-    """Return tables of mapped codes if they lie as the compiled loops read them."""
-    if codes.shape[1] != _WORD or codes.ctypes.data % _ALIGNMENT:
-        return []
+    """Return tables of codes that stay where they are, but for the last few."""
     whole = len(codes) // PADDING * PADDING
     tables = []
     if whole > 0:

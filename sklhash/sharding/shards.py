@@ -14,7 +14,7 @@ from scipy import sparse
 from sklhash.sharding.places import Here, Merge, OnWorkers, load_shards
 from sklhash.sharding.sources import Readable, Source, read_source
 
-__all__ = ["Shard", "Shards", "joined_labels"]
+__all__ = ["Shard", "Shards", "joined", "joined_labels"]
 
 Read = Callable[[Any], NDArray[np.uint8]]
 
@@ -44,7 +44,7 @@ class Shard:
     @property
     def codes(self) -> NDArray[np.uint8]:
         """The packed codes, maybe a memory map."""
-        return self._codes.read()
+        return joined(self._codes.parts())
 
     def items(self, live: NDArray[np.bool_] | None) -> tuple[NDArray[np.uint8], Any]:
         """Return the packed codes and labels of some rows, of all for None."""
@@ -175,6 +175,11 @@ class Shards:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_place": None}
+
+
+def joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Join arrays of rows that follow each other, without a copy if there is one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def joined_labels(parts: list[Any]) -> Any:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklhash._dask import blocks_of, is_dask, lengths_of
+from sklhash._dask import blocks_of, is_dask, lengths_of, n_tasks
 from sklhash._validation import check_same_length
 from sklhash.stores import CodeStore
+from sklhash.stores.reading import ShardReader
 from sklhash.targets import copied_labels
 
 __all__ = [
@@ -29,8 +31,8 @@ class Readable(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self) -> NDArray[np.uint8]:
-        """Return the codes, of shape (n_samples, n_bytes)."""
+    def parts(self) -> list[NDArray[np.uint8]]:
+        """Return the codes, in arrays of shape (n_samples, n_bytes) that follow."""
 
 
 class PackedCodes:
@@ -49,33 +51,29 @@ class PackedCodes:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def read(self) -> NDArray[np.uint8]:
-        """Return them."""
-        return self._codes
+    def parts(self) -> list[NDArray[np.uint8]]:
+        """Return them, in one part."""
+        return [self._codes]
 
 
 class CodesInStore:
-    """The codes of one shard of a store, which are read where they are wanted.
+    """Codes of shards of a store that follow each other, read where they are wanted.
 
     Parameters
     ----------
-    store : CodeStore
-        The store.
-
-    number : int
-        Which shard.
+    readers : list of ShardReader
+        Read the shards.
     """
 
-    def __init__(self, store: CodeStore, number: int) -> None:
-        self._store = store
-        self._number = number
+    def __init__(self, readers: list[ShardReader]) -> None:
+        self._readers = readers
 
     def __len__(self) -> int:
-        return self._store.lengths[self._number]
+        return sum(map(len, self._readers))
 
-    def read(self) -> NDArray[np.uint8]:
-        """Return the packed codes, a memory map where the store maps its files."""
-        return self._store.codes(self._number)
+    def parts(self) -> list[NDArray[np.uint8]]:
+        """Return the codes of each shard, mapped where the store maps its files."""
+        return [reader.codes() for reader in self._readers]
 
 
 class Source(NamedTuple):
@@ -87,8 +85,8 @@ class Source(NamedTuple):
     codes: Any
     """Readable codes, or a delayed block of codes."""
 
-    n_columns: int | None
-    """How many columns a block has to have."""
+    columns: Any
+    """Columns that a block has to have, as :func:`_columns_of` gives them."""
 
     y: Any
     """Their labels, maybe delayed, or None."""
@@ -115,16 +113,16 @@ def sources_of(X: Any, y: Any) -> list[Source]:
         If `y` is of another length, or does not say where to cut it.
     """
     if isinstance(X, CodeStore):
-        codes: list[Any] = [CodesInStore(X, number) for number in range(X.n_shards)]
-        lengths: Sequence[int] | None = X.lengths
+        codes: list[Any] = _in_store(X, n_parts=None if is_dask(y) else n_tasks())
+        lengths: list[int] | None = [len(shards) for shards in codes]
     elif is_dask(X):
         codes, lengths = blocks_of(X), lengths_of(X)
     else:
         codes, lengths = [X], [len(X)]
-    n_columns = X.shape[1] if is_dask(X) else None
+    columns = _columns_of(X) if is_dask(X) else None
     labels = [None] * len(codes) if y is None else _cut(y, len(codes), lengths)
     return [
-        Source(number, block, n_columns, part)
+        Source(number, block, columns, part)
         for number, (block, part) in enumerate(zip(codes, labels, strict=True))
     ]
 
@@ -156,10 +154,10 @@ def read_source(
         If a block does not hold codes, or others than it should, or does not have as
         many as labels.
     """
-    number, codes, n_columns, y = source
+    number, codes, columns, y = source
     try:
-        if not hasattr(codes, "read"):
-            _check_n_columns(codes, n_columns)
+        if not hasattr(codes, "parts"):
+            _check_columns(codes, columns)
             codes = PackedCodes(read(codes))
         if y is not None:
             y = copied_labels(y)
@@ -169,11 +167,31 @@ def read_source(
     return codes, y
 
 
-def _check_n_columns(block: Any, n_columns: int | None) -> None:
-    if block.shape[1:] != (n_columns,):
-        raise ValueError(
-            f"it must have {n_columns} columns, as X has, got shape {block.shape}."
-        )
+def _in_store(store: CodeStore, n_parts: int | None) -> list[CodesInStore]:
+    """Return the codes of a store in about as many parts, or in its shards for None.
+
+    A part is at least a shard.
+    """
+    readers = [store.reader(number) for number in range(store.n_shards)]
+    if n_parts is None:
+        return [CodesInStore([reader]) for reader in readers]
+    middles = np.cumsum(store.lengths) - np.array(store.lengths) / 2
+    numbers = (middles * n_parts / store.n_samples).astype(int)
+    return [
+        CodesInStore([reader for _, reader in together])
+        for _, together in groupby(zip(numbers, readers, strict=True), itemgetter(0))
+    ]
+
+
+def _columns_of(X: Any) -> Any:
+    """Return the names of the columns of a frame, or their number in a tuple."""
+    return list(X.columns) if hasattr(X, "columns") else X.shape[1:]
+
+
+def _check_columns(block: Any, columns: Any) -> None:
+    found = _columns_of(block)
+    if found != columns:
+        raise ValueError(f"it must have the columns of X, {columns}, got {found}.")
 
 
 def _cut(y: Any, n_blocks: int, lengths: Sequence[int] | None) -> list[Any]:

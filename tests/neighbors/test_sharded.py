@@ -167,7 +167,16 @@ FORMS = {
     ("of", "form"),
     [*product(LABELS, FORMS)][:-2],  # there are no sparse ones in Dask
 )
-def test_labels_come_in_all_forms(of, form, anywhere):
+def test_labels_come_in_all_forms(of, form):
+    assert_labels_are_kept(of, form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_labels_come_to_workers_in_all_forms(client, form):
+    assert_labels_are_kept("strings", form)
+
+
+def assert_labels_are_kept(of, form):
     y, given = LABELS[of], FORMS[form](LABELS[of])
     sharded = HammingNeighbors().fit(as_array(CODES, SIZES), given)
     in_memory = y if form == "in memory" else given.compute()

@@ -25,6 +25,14 @@ CODES, QUERIES = random_codes(30, 12), random_codes(7, 12, seed=1)
 Y = np.arange(30) % 3
 
 
+def of_frames(first, *others):
+    """A Dask data frame that takes all its blocks for ones like the first."""
+    import dask.dataframe as dd
+    import pandas as pd
+
+    return dd.from_map(pd.DataFrame, [first, *others], meta=first.iloc[:0])
+
+
 def spoilt(rows, row, value):
     rows = rows.astype(float)
     rows[row, 3] = value
@@ -32,16 +40,27 @@ def spoilt(rows, row, value):
 
 
 X = as_array(CODES, SIZES)
+FRAME = as_frame(CODES, [30]).compute()
 WRONG = {
     "a block of another width": (
         of_blocks(CODES[:10], CODES[10:, :9]),
         None,
-        "12 .* 9|9 .* 12",
+        r"columns of X, \(12,\), got \(9,\)",
+    ),
+    "columns in another order": (
+        of_frames(FRAME, FRAME[FRAME.columns[::-1]]),
+        None,
+        "Block 1 of X: it must have the columns of X, .* got .'bit11', 'bit10'",
     ),
     "a value that is no bit": (
         as_array(spoilt(CODES, 17, 2), SIZES),
         None,
         "zeros and ones only, got 2",
+    ),
+    "columns of unknown number": (
+        X[:, as_array(np.ones(12, dtype=bool), [12])],
+        None,
+        "known number of columns",
     ),
     "a missing value": (as_array(spoilt(CODES, 17, np.nan), SIZES), None, "nan"),
     "no rows": (as_array(CODES[:0], [0, 0]), None, "0 sample"),

@@ -12,7 +12,8 @@ from tests.neighbors.answers import answers, assert_all_alike
 from tests.persistence.same import assert_same
 from tests.shards import as_array, as_store, random_codes, random_sizes
 
-SIZES = [0, 700, 1, 0, 512, 300, 0]  # a compiled loop reads runs of 512
+# A compiled loop reads runs of 512, and two workers have fewer tasks than this.
+SIZES = [0, 700, 1, 0, 512, 64, 0, 100, 0, 0, 136, 0]
 N = sum(SIZES)
 Y, QUERY_Y = (np.random.default_rng(2).integers(5, size=n) for n in (N, 40))
 
