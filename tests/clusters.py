@@ -23,6 +23,12 @@ def local_cluster(folder):
         yield cluster
 
 
+def pytest_collection_modifyitems(items):
+    """Run last what needs the cluster, whose processes would slow down all else."""
+    needs = {"cluster", "anywhere"}
+    items.sort(key=lambda item: not needs.isdisjoint(getattr(item, "fixturenames", ())))
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     """A cluster for all tests, none of which may harm its workers."""

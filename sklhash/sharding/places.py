@@ -14,6 +14,9 @@ __all__ = ["Here", "OnWorkers", "load_shards"]
 
 _TOGETHER = 16  # results that are merged at once
 
+# Dask takes a large value in a task for an oversight.
+_WARNING, _NEVER = "distributed.admin.large-graph-warning-threshold", "1 EB"
+
 Merge = Callable[[list[Any]], Any]
 Load = Callable[..., Any]
 
@@ -118,19 +121,23 @@ class OnWorkers:
         return merge(self._client.gather(results))
 
     def _sent(self, part: Any) -> Any:
-        """Send an array by itself: Dask warns where many go in one message."""
-        if hasattr(part, "nbytes") and not _is_delayed(part):
-            return self._client.submit(_itself, part, pure=False)
-        return part
+        """Send an array by itself, as Dask does not like many in one message."""
+        is_array = hasattr(part, "nbytes") and not _is_delayed(part)
+        return self._task(part) if is_array else part
+
+    def _task(self, value: Any) -> Any:
+        """Make a task of a value: unlike scattered data it outlives any worker."""
+        import dask
+
+        with dask.config.set({_WARNING: _NEVER}):
+            return self._client.submit(_itself, value, pure=False)
 
     def _results(
         self, function: Callable[..., Any], each: list[tuple[Any, ...]], shared: Any
     ) -> list[Any]:
-        # A task, unlike scattered data, is done again where a worker dies with it.
-        shared = self._client.submit(_itself, shared, pure=False)
         arguments = zip(*each, strict=True)
         n_shards = len(self._shards)
-        calls = [function] * n_shards, self._shards, [shared] * n_shards
+        calls = [function] * n_shards, self._shards, [self._task(shared)] * n_shards
         sent = [list(map(self._sent, argument)) for argument in arguments]
         return self._client.map(_call, *calls, *sent, pure=False)
 

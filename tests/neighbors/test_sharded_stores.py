@@ -2,6 +2,7 @@
 
 import tempfile
 
+import dask
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -116,6 +117,20 @@ def test_labels_of_a_store_come_in_its_shards_too(anywhere, tmp_path):
         assert search.score(queries, QUERY_Y) == plain.score(queries, QUERY_Y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         HammingNeighbors().fit(store, Y[1:])
+
+
+def test_large_labels_and_masks_are_no_oversight(client, tmp_path):
+    codes = random_codes(100_000, 8)
+    store = as_store(codes, [len(codes)], tmp_path / "store")
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "50 kB"}):
+        sharded, plain = pair(store, codes, np.arange(len(codes)) % 3)
+        where = codes[:, 0] == 1
+        for search in (sharded, plain):
+            search.remove([5])
+        assert_same(
+            sharded.kneighbors(codes[:2], 3, where=where),
+            plain.kneighbors(codes[:2], 3, where=where),
+        )
 
 
 def test_queries_of_a_store_may_be_real_values(tmp_path):
