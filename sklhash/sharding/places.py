@@ -15,7 +15,7 @@ __all__ = ["Here", "OnWorkers", "load_shards"]
 _TOGETHER = 16  # results that are merged at once
 
 # Dask takes a large value in a task for an oversight.
-_WARNING, _NEVER = "distributed.admin.large-graph-warning-threshold", "1 EB"
+_WARNING, _NEVER = "distributed.admin.large-graph-warning-threshold", 2**60
 
 Merge = Callable[[list[Any]], Any]
 Load = Callable[..., Any]
