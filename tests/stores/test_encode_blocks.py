@@ -56,8 +56,11 @@ def test_a_cluster_writes_the_same_files_and_goes_on(client, tmp_path):
     plain, folder = tmp_path / "plain", tmp_path / "blocks"
     fitted().encode_to(plain, X, shard_size=20)
     with pytest.raises(ValueError, match="NaN"):
-        fitted().encode_to(folder, damaged())
+        fitted().encode_to(tmp_path / "damaged", damaged())
+    with pytest.raises(ValueError, match="NaN"):
+        fitted().encode_to(folder, [X[:20], np.full_like(X, np.nan)])
     before = stamps_in(folder)
+    assert "00000.json" in before
     with pytest.raises(ValueError, match="incomplete"):
         CodeStore(folder)
     store = fitted().encode_to(folder, da.from_array(X, chunks=(20, 6)))
