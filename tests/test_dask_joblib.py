@@ -14,8 +14,6 @@ from threadpoolctl import threadpool_limits
 from sklhash import ITQ, LSH, HammingNeighbors, HashedNeighbors, OrthoHash
 from sklhash.metrics import map_scorer, precision_at_100_scorer
 
-pytest.importorskip("distributed")
-
 FOLDS = StratifiedKFold(2)
 SCORERS = {"map": map_scorer, "precision": precision_at_100_scorer}
 ORTHOHASH = OrthoHash(16, max_epochs=3, device="cpu", random_state=0)

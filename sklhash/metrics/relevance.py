@@ -29,7 +29,6 @@ __all__ = [
     "check_lengths",
     "check_n_bytes",
     "count_relevance",
-    "n_levels_of",
     "own_rows_of",
     "room_for_hits",
     "shared_counts",
@@ -295,7 +294,7 @@ class Relevance:
         self.n_levels = 2
         if multilabel:
             most = min(_most_labels(query_labels), _most_labels(database_labels))
-            self.n_levels = n_levels_of(most)
+            self.n_levels = _n_levels_of(most)
         self._queries = as_words(query_codes)
         self._database_codes = database_codes
         self._query_labels, self._database_labels = query_labels, database_labels
@@ -458,7 +457,7 @@ def room_for_hits(block: Counts) -> tuple[NDArray[np.int64], Hits]:
     return found, hits
 
 
-def n_levels_of(most_shared: int) -> int:
+def _n_levels_of(most_shared: int) -> int:
     """Return how many numbers of labels may be shared, from none to the most."""
     if most_shared >= _MOST_LEVELS:
         raise ValueError(

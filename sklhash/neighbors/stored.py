@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from sklhash._arrays import as_array
-from sklhash._dask import is_dask
+from sklhash._dask import in_memory
 from sklhash._fitting import unchanged_on_failure
 from sklhash._forks import ProcessLock
 from sklhash._state import (
@@ -52,6 +52,7 @@ from sklhash.neighbors.sharded import SearchShard, ShardedTable
 from sklhash.neighbors.table import CodeTable
 from sklhash.sharding import Shards, is_sharded
 from sklhash.sharding.sources import PackedCodes, Source, sources_of
+from sklhash.stores import CodeStore
 
 __all__ = ["CHANGES", "StoredCodes", "check_indices"]
 
@@ -421,7 +422,12 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         return sources_of(PackedCodes(packed), labels)
 
     def _items(self, X: Any, y: Any) -> tuple[NDArray[np.uint8], Any]:
+        """Return codes, packed, and labels that are to come into memory."""
+        X, y = in_memory(X), in_memory(y)
         labels = labels_of(X, y)
+        if isinstance(X, CodeStore):
+            self._check_bytes(self._read_width(X, reset=False))
+            return np.asarray(X), labels
         return self._check_width(self._read(X, reset=False)), labels
 
     @property
@@ -466,7 +472,7 @@ class StoredCodes(CallbackSupportMixin, Storable, BaseEstimator):
         )
 
     def _read(self, X: Any, *, reset: bool) -> NDArray[np.uint8]:
-        X = X.compute() if is_dask(X) else X
+        X = in_memory(X)
         check_array_like(X, "X")
         real_valued = self.threshold is not None
         if not reset:

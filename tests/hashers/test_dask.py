@@ -5,6 +5,8 @@ import pickle
 import signal
 from contextlib import suppress
 
+import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +17,6 @@ from torch import nn
 
 from sklhash import ITQ, LSH, HashedNeighbors, OrthoHash
 from tests.hashers.methods import HASHERS, make
-
-da = pytest.importorskip("dask.array")
-dd = pytest.importorskip("dask.dataframe")
 
 CHUNKS = ((1, 130, 0, 169, 100), (50, 14))
 

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from sklhash import CodeStore, HammingNeighbors, pack_codes
 from tests.neighbors.answers import answers, assert_all_alike
 from tests.persistence.same import assert_same
-from tests.shards import as_array, as_store, random_codes, random_sizes
+from tests.shards import (
+    as_array,
+    as_array_of_unknown_chunks,
+    as_store,
+    random_codes,
+    random_sizes,
+)
 
 # A compiled loop reads runs of 512, and two workers have fewer tasks than this.
 SIZES = [0, 700, 1, 0, 512, 64, 0, 100, 0, 0, 136, 0]
@@ -117,6 +123,20 @@ def test_labels_of_a_store_come_in_its_shards_too(anywhere, tmp_path):
         assert search.score(queries, QUERY_Y) == plain.score(queries, QUERY_Y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         HammingNeighbors().fit(store, Y[1:])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_store_and_blocks_join_codes_in_memory(packed, tmp_path):
+    codes, queries = codes_and_queries(64)
+    store = as_store(codes, SIZES, tmp_path / "store")
+    plain, queries = (pack_codes(of) if packed else of for of in (codes, queries))
+    blocks = as_array_of_unknown_chunks(plain, SIZES)
+    grown = HammingNeighbors(packed=packed).fit(plain, Y)
+    grown.partial_fit(store, as_array(Y, SIZES)).partial_fit(blocks, Y)
+    expected = HammingNeighbors(packed=packed).fit(
+        np.tile(plain, (3, 1)), np.tile(Y, 3)
+    )
+    assert_all_alike(grown, expected, queries, QUERY_Y)
 
 
 def test_large_labels_and_masks_are_no_oversight(client, tmp_path):
