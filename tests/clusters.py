@@ -24,9 +24,12 @@ def local_cluster(folder):
 
 
 def pytest_collection_modifyitems(items):
-    """Run last what needs the cluster, whose processes would slow down all else."""
-    needs = {"cluster", "anywhere"}
-    items.sort(key=lambda item: not needs.isdisjoint(getattr(item, "fixturenames", ())))
+    """Run in one process and last what needs a cluster, of which one is enough."""
+    needs = {"cluster", "anywhere", "mortal_cluster"}
+    for item in items:
+        if not needs.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is not None)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Set up what has to be set before scipy and numba are imported."""
+"""Set up what has to be set before numpy, scipy, torch and numba are imported."""
 
 import hashlib
 import os
@@ -10,6 +10,10 @@ import pytest
 # Without it scikit-learn skips its array API check.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
+# Test processes side by side leave the cores to each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Numba's cache does not see a change in a kernel that another file's kernel calls.
 kernels = sorted((Path(__file__).parents[1] / "sklhash" / "_kernels").glob("*.py"))
 sources = b"".join(path.read_bytes() for path in kernels)
@@ -17,6 +21,11 @@ cache = f"sklhash-numba-{hashlib.sha256(sources).hexdigest()[:16]}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / cache))
 
 pytest_plugins = ["tests.clusters", "tests.separate_hosts"]
+
+
+def pytest_xdist_auto_num_workers():
+    """Test in as many processes as there are cores, but each takes two gigabytes."""
+    return min(os.cpu_count(), 8)
 
 
 @pytest.fixture

@@ -22,12 +22,14 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("benchmarks", "docs", "examples", "sklhash", "tests")
 FILES = (
     *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "README.md"),
-    *("SECURITY.md", "constraints-oldest.txt", "constraints.txt", "pyproject.toml"),
-    "setup.cfg",
+    *("RELEASING.md", "SECURITY.md", "constraints-oldest.txt", "constraints.txt"),
+    *("pyproject.toml", "setup.cfg"),
 )
 JUNK = (
     *(".venv/pyvenv.cfg", "benchmarks/results/search.json", "build/lib/sklhash/old.py"),
-    *("notes.txt", "sklhash/_kernels/__pycache__/words.nbi", "sklhash/codes.py.orig"),
+    *("docs/_build/index.html", "docs/api/generated/sklhash.LSH.rst"),
+    *("docs/auto_examples/index.rst", "notes.txt", "sklhash/codes.py.orig"),
+    "sklhash/_kernels/__pycache__/words.nbi",
     "tests/__pycache__/test_codes.cpython-311.pyc",
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -114,7 +116,9 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distribution")
     tree, target = folder / "tree", folder / "dist"
     target.mkdir()
-    unwanted = shutil.ignore_patterns("__pycache__", ".*", "results")
+    unwanted = shutil.ignore_patterns(
+        *("__pycache__", ".*", "results", "_build", "generated", "auto_examples")
+    )
     for name in FOLDERS:
         shutil.copytree(ROOT / name, tree / name, ignore=unwanted)
     for name in FILES:
@@ -230,9 +234,12 @@ def test_the_wheel_works_without_extras_and_names_the_one_that_is_missing(
 
 def test_what_is_asked_for_is_what_is_imported():
     asked = {name for extra in ("", *EXTRAS) for name in declared_bounds(extra)}
-    by_scikit_learn = {"rich"}
+    by_scikit_learn, by_an_example = {"rich"}, {"streamlit"}
     of_others = {"cloudpickle", "distributed", "llvmlite"}  # of Dask and of numba
-    assert imported_packages() - FRAMES - of_others == asked - by_scikit_learn
+    assert (
+        imported_packages() - FRAMES - of_others
+        == asked - by_scikit_learn - by_an_example
+    )
 
 
 def test_the_table_of_dependencies_has_all_of_them_with_their_bounds():

@@ -6,6 +6,8 @@ import pytest
 import torch
 from sklearn.base import clone
 
+from sklhash import LSH
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "training.py"
 SMALL = ["--rows", "300", "--features", "20", "--bits", "12", "--batch", "32", "100"]
 FEW = ["--epochs", "5", "--encode", "2000", "--turns", "1", "--parts", "fits"]
@@ -118,8 +120,9 @@ def test_a_file_is_not_encoded_in_less_memory_than_it_takes(fitting, tmp_path):
     memory = measure(hasher, tmp_path / "X.npy", 8, tmp_path)
     assert memory.file == pytest.approx(100_000 * 64 * 2 / 2**20, abs=0.01)
     assert memory.taken < 8 < memory.file
+    codes_of_12_megabytes = LSH(1024, random_state=0).fit(X)
     with pytest.raises(subprocess.CalledProcessError):
-        measure(hasher, tmp_path / "X.npy", 0.01, tmp_path)
+        measure(codes_of_12_megabytes, tmp_path / "X.npy", 8, tmp_path)
 
 
 def test_a_loop_that_learns_something_else_ends_the_run(fitting, monkeypatch):

@@ -118,7 +118,7 @@ def neighbor_recall_score(
     With ``n_neighbors=1`` this is the recall@R of Jégou et al. [1]_ for R = `k`, the
     share of queries whose nearest vector is found, which FAISS prints as "R@k" and
     calls 1-recall@R. With ``n_neighbors=k`` it is the "intersection" of FAISS, or
-    k-recall@k. "10-recall@100" is the default. The expectation over ties is that of
+    k-recall@k. ``10-recall@100`` is the default. The expectation over ties is that of
     McSherry and Najork [2]_.
 
     Where vectors are equally near, it is up to scikit-learn which of them count as the

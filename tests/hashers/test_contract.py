@@ -32,6 +32,7 @@ from tests.hashers.methods import (
     SUPERVISED,
     make,
 )
+from tests.ids import plain
 
 # PCAH has no more than that many bits of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:n_bits=.*principal:UserWarning")
@@ -93,7 +94,7 @@ def test_packed_codes_are_the_bits_packed(cls, digits):
         *((cls, {}) for cls in HASHERS),
         *((cls, {"hidden_layer_sizes": ()}) for cls in DEEP_HASHERS),
     ],
-    ids=str,
+    ids=plain,
 )
 def test_a_row_alone_has_the_values_it_has_in_any_batch(
     cls, parameters, n_bits, n_features, n_threads
@@ -382,7 +383,7 @@ def test_a_single_row_may_lie_backwards_in_memory(cls, digits):
 
 @all_hashers
 @pytest.mark.parametrize(
-    "X", [[["a", 1.0]], [[{}, 1.0]], pd.DataFrame({"a": [0.5], "b": ["x"]})], ids=str
+    "X", [[["a", 1.0]], [[{}, 1.0]], pd.DataFrame({"a": [0.5], "b": ["x"]})], ids=plain
 )
 def test_features_that_are_no_numbers_are_refused(cls, X):
     with pytest.raises((TypeError, ValueError), match="string|real number"):
@@ -744,7 +745,7 @@ def test_partial_fit_keeps_the_order_of_named_labels(cls, digits):
         {"net_params": {"optimizer__betas": (0.8, 0.9)}},
         {"optimizer": "sgd", "lr": 0.1, "net_params": {"optimizer__momentum": 0.5}},
     ],
-    ids=str,
+    ids=plain,
 )
 def test_shared_parameters_have_an_effect(cls, parameters, digits):
     X, y = digits

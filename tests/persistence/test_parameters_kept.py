@@ -18,6 +18,7 @@ from sklhash.training.augment import (
 )
 from sklhash.training.checkpoints import Checkpoint
 from tests.hashers.methods import HASHERS, SEEDED
+from tests.ids import plain
 from tests.persistence.same import assert_same, saved
 from tests.persistence.small import X, fitted, small, y
 
@@ -87,7 +88,7 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("parameters", PLAIN, ids=str)
+@pytest.mark.parametrize("parameters", PLAIN, ids=plain)
 def test_plain_parameters_need_no_trust(parameters, tmp_path):
     hasher = small(OrthoHash, **{"max_epochs": 3, **parameters}).fit(X, y)
     loaded = saved(hasher, tmp_path)
@@ -103,7 +104,7 @@ def test_plain_parameters_need_no_trust(parameters, tmp_path):
         ({"lr_schedule": halved}, halved),
         ({"optimizer": plain_descent}, plain_descent),
     ],
-    ids=str,
+    ids=plain,
 )
 def test_functions_and_classes_come_back_with_trust(parameters, trusted, tmp_path):
     hasher = small(OrthoHash, **parameters).fit(X, y)

@@ -17,6 +17,7 @@ from torch import nn
 import sklhash
 from sklhash import ITQ, LSH, HammingNeighbors, HashedNeighbors, OrthoHash
 from tests.hashers.methods import HASHERS
+from tests.ids import plain
 from tests.persistence.small import X, small, y
 
 CODES = np.random.default_rng(0).integers(2, size=(4, 8), dtype=np.uint8)
@@ -90,7 +91,7 @@ def normalized():
         ({"backbone": Holding(torch.Generator())}, r"backbone\.kept .*Generator"),
         ({"backbone": normalized()}, "backbone .* found again .*ParametrizedLinear"),
     ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else None,
+    ids=lambda value: plain(value)[:40] if isinstance(value, dict) else None,
 )
 def test_parameters_that_are_code(parameters, name, path):
     hasher = small(OrthoHash, **parameters).fit(X, y)
@@ -111,7 +112,7 @@ def test_parameters_that_are_code(parameters, name, path):
         ({"a": 1}, r"estimator.* must be an instance of 'sklearn"),
         (nn.Linear(2, 2), r"estimator.* must be an instance of 'sklearn"),
     ],
-    ids=str,
+    ids=plain,
 )
 def test_estimators_of_others(estimator, name, path):
     with pytest.raises(TypeError, match=name):

@@ -19,6 +19,7 @@ from sklhash.training.augment import (
     make_augmentation,
 )
 from sklhash.training.heads import Standardize
+from tests.ids import plain
 
 EVERY = [
     *AUGMENTATIONS.values(),
@@ -80,13 +81,13 @@ def test_mixup_goes_part_of_the_way_to_another_row(rows, standardize):
 
 
 @pytest.mark.parametrize(
-    "augmentation", [GaussianNoise(0), FeatureDropout(0), FeatureMixup(0)], ids=str
+    "augmentation", [GaussianNoise(0), FeatureDropout(0), FeatureMixup(0)], ids=plain
 )
 def test_strength_zero_changes_nothing(augmentation, rows, standardize):
     assert torch.equal(view_of(augmentation, rows, standardize), rows)
 
 
-@pytest.mark.parametrize("augmentation", EVERY, ids=str)
+@pytest.mark.parametrize("augmentation", EVERY, ids=plain)
 def test_views_come_from_the_generator_alone(augmentation, rows, standardize):
     rows = rows[:100]
     before, original = torch.get_rng_state(), rows.clone()
@@ -99,7 +100,7 @@ def test_views_come_from_the_generator_alone(augmentation, rows, standardize):
 
 
 @needs_a_gpu
-@pytest.mark.parametrize("augmentation", EVERY, ids=str)
+@pytest.mark.parametrize("augmentation", EVERY, ids=plain)
 def test_views_on_a_gpu_come_from_the_generator_alone(augmentation, rows, standardize):
     rows, standardize = rows[:100].cuda(), standardize.cuda()
     before = torch.get_rng_state(), torch.cuda.get_rng_state()
@@ -111,7 +112,7 @@ def test_views_on_a_gpu_come_from_the_generator_alone(augmentation, rows, standa
 
 
 @needs_a_gpu
-@pytest.mark.parametrize("augmentation", EVERY, ids=str)
+@pytest.mark.parametrize("augmentation", EVERY, ids=plain)
 def test_views_on_a_gpu_do_not_wait_for_it(augmentation, rows, standardize):
     rows, standardize = rows[:100].cuda(), standardize.cuda()
     generator = torch.Generator(rows.device).manual_seed(0)
@@ -131,7 +132,7 @@ class NoCopies(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("augmentation", [*AUGMENTATIONS.values()], ids=str)
+@pytest.mark.parametrize("augmentation", [*AUGMENTATIONS.values()], ids=plain)
 def test_draws_are_made_where_the_batch_is(augmentation, standardize):
     # Tensors on "meta" have no data, and take a generator of the CPU.
     batch, standardize = torch.empty(100, 4, device="meta"), standardize.to("meta")
@@ -152,7 +153,7 @@ def test_global_generators_are_restored_after_an_error(rows, standardize):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("augmentation", [*AUGMENTATIONS.values()], ids=str)
+@pytest.mark.parametrize("augmentation", [*AUGMENTATIONS.values()], ids=plain)
 def test_constant_features_and_two_rows_stay_finite(augmentation):
     standardize = Standardize(3)
     standardize.learn([np.full((2, 3), 5.0)])
