@@ -1,11 +1,15 @@
 """What Sphinx builds the site with: `sphinx-build -W --keep-going docs docs/_build`."""
 
+import os
 import re
-import warnings
+import sys
+from pathlib import Path
 
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklhash
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "sklhash"
 author = "The sklhash developers"
@@ -16,6 +20,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "mathml",
     "myst_parser",
     "sphinx_design",
     "sphinx_copybutton",
@@ -26,10 +31,12 @@ templates_path = ["_templates"]
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # types in docstrings are sentences
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4
 
 autosummary_generate = True
+python_maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -49,9 +56,10 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "reset_modules": ("matplotlib",),
-    "abort_on_example_error": False,
+    "parallel": os.cpu_count(),
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "sklhash"
 html_static_path = ["_static"]
@@ -69,8 +77,6 @@ html_sidebars = {"index": []}
 
 linkcheck_timeout = 20
 linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*"]
-
-warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
 
 def link_pages(app, document, source):
@@ -103,8 +109,14 @@ def name_references_of_others(app, what, name, it, options, lines):
         ]
 
 
+def skip_fields(app, what, name, it, skip, options):
+    """Leave out the fields of named tuples, which are described as parameters."""
+    return True if str(it.__doc__).startswith("Alias for field number") else None
+
+
 def setup(app):
     """Connect the above."""
     app.connect("source-read", link_pages)
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-docstring", keep_underscores, priority=900)
     app.connect("autodoc-process-docstring", name_references_of_others, priority=900)

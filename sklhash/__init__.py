@@ -38,7 +38,7 @@ from sklhash.neighbors import HammingNeighbors, HashedNeighbors
 from sklhash.persistence import load, save
 from sklhash.stores import CodeStore
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "CNNH",

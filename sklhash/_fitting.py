@@ -30,10 +30,11 @@ def unchanged_on_failure(estimator: Any) -> Iterator[None]:
 def stacklevel_of_user() -> int:
     """Return the `stacklevel` of a warning that points at who called the library."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and _is_of_a_library(frame.f_globals["__name__"]):
+    while frame.f_back is not None and _is_of_a_library(frame.f_globals):
         frame, level = frame.f_back, level + 1
     return level
 
 
-def _is_of_a_library(module: str) -> bool:
+def _is_of_a_library(names: dict[str, Any]) -> bool:
+    module = names.get("__name__", "")  # what is run by exec may have none
     return module.partition(".")[0] in {"sklhash", "sklearn", "skorch"}

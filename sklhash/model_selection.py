@@ -31,38 +31,77 @@ __all__ = [
 
 
 class QueryDatabaseSplit(NamedTuple):
-    """Row numbers of the three parts of a retrieval data set, each in random order."""
+    """Row numbers of the three parts of a retrieval data set, each in random order.
+
+    Parameters
+    ----------
+    query : ndarray of shape (n_queries,), dtype=int64
+        Rows that search.
+
+    database : ndarray of shape (n_database,), dtype=int64
+        Rows that are searched.
+
+    train : ndarray of shape (n_train,), dtype=int64
+        Rows that a hasher is fitted on.
+
+    See Also
+    --------
+    query_database_split : Draws them.
+
+    Examples
+    --------
+    >>> from sklhash import query_database_split
+    >>> split = query_database_split(["cat", "dog"] * 50, 5, 20, random_state=0)
+    >>> split.query.shape, split.database.shape, split.train.shape
+    ((10,), (90,), (40,))
+    """
 
     query: NDArray[np.int64]
-    """Rows that search, shape (n_queries,)."""
-
     database: NDArray[np.int64]
-    """Rows that are searched, shape (n_database,)."""
-
     train: NDArray[np.int64]
-    """Rows that a hasher is fitted on, shape (n_train,)."""
 
 
 class RetrievalProtocol(NamedTuple):
-    """The counts of a split, and the cut-off of the mAP that goes with it."""
+    """The counts of a split, and the cut-off of the mAP that goes with it.
+
+    Parameters
+    ----------
+    n_query : int
+        Queries of each class, or in all.
+
+    n_train : int or None
+        Training rows of each class, or in all; None for the whole database.
+
+    per_class : bool, default=True
+        Whether the counts are those of each class or label.
+
+    train_in_database : bool, default=True
+        Whether training rows are searched too.
+
+    n_database : int, default=None
+        Size of the database in the papers; None where they do not agree on one.
+
+    k : int, default=None
+        The `k` of mAP@k; None for the whole ranking.
+
+    See Also
+    --------
+    query_database_split : Draws a split by the name of a protocol.
+
+    Examples
+    --------
+    >>> from sklhash.model_selection import PROTOCOLS
+    >>> protocol = PROTOCOLS["cifar10-U"]
+    >>> protocol.n_query, protocol.per_class, protocol.k
+    (1000, True, 1000)
+    """
 
     n_query: int
-    """Queries of each class, or in all."""
-
     n_train: int | None
-    """Training rows of each class, or in all; None for the whole database."""
-
     per_class: bool = True
-    """Whether the counts are those of each class or label."""
-
     train_in_database: bool = True
-    """Whether training rows are searched too."""
-
     n_database: int | None = None
-    """Size of the database in the papers; None where they do not agree on one."""
-
     k: int | None = None
-    """The `k` of mAP@k; None for the whole ranking."""
 
 
 PROTOCOLS: dict[str, RetrievalProtocol] = {
@@ -153,8 +192,9 @@ def query_database_split(
         says.
 
     query_pool : array-like of int or bool, default=None
-        Row numbers, or a mask, of rows such as an official test set: queries are drawn
-        among them, and training rows among the others. None draws both from all rows.
+        Row numbers, or a mask of shape (n_samples,), of rows such as an official test
+        set: queries are drawn among them, and training rows among the others. None
+        draws both from all rows.
 
     random_state : int, RandomState instance or None, default=None
         Draws the rows. Pass an int for the same split in each call.
@@ -391,6 +431,7 @@ class RetrievalShuffleSplit(BaseCrossValidator):
         Returns
         -------
         n_splits : int
+            What the constructor was given.
         """
         return self.n_splits
 

@@ -38,8 +38,6 @@ def documented():
 def test_docstrings_say_which_values_are_accepted(function, constraints):
     signature = inspect.signature(function).parameters
     for section in NumpyDocString(inspect.cleandoc(function.__doc__))["Parameters"]:
-        if section.type == "":  # as for another method
-            continue
         for name in section.name.split(", "):
             if name in constraints:
                 assert_agrees(name, section, constraints[name], signature[name].default)

@@ -223,6 +223,7 @@ class TorchFeatureExtractor(
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out), dtype=float32
+            A row an item.
 
         Raises
         ------

@@ -92,6 +92,24 @@ class BaseHasher(
 
     A process that is forked from another begins with one thread of torch, since torch
     may hang with more. Codes do not depend on that; fits do, in the last digits.
+
+    Examples
+    --------
+    A hasher whose bits are the signs of the first features:
+
+    >>> from sklhash import BaseHasher
+    >>> class FirstFeatures(BaseHasher):
+    ...     def fit(self, X, y=None):
+    ...         self._check_X(X, reset=True)
+    ...         self.n_bits_ = self.n_bits
+    ...         return self
+    ...
+    ...     def _project(self, block):
+    ...         return block[:, : self.n_bits_]
+    >>> X = [[0.5, -2.0, 1.0], [-0.1, 3.0, 1.0]]
+    >>> FirstFeatures(2).fit(X).transform(X)
+    array([[1, 0],
+           [0, 1]], dtype=uint8)
     """
 
     n_bits: int = field(default=64, kw_only=False)
@@ -106,7 +124,22 @@ class BaseHasher(
 
     @abstractmethod
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the map from features to codes."""
+        """Learn the map from features to codes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+                (n_samples, n_labels), default=None
+            Labels, for methods that learn from them.
+
+        Returns
+        -------
+        self : object
+            The fitted hasher.
+        """
 
     @abstractmethod
     def _project(self, block: NDArray[np.float32]) -> NDArray[np.float32]:

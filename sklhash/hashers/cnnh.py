@@ -89,9 +89,9 @@ class CNNH(PairwiseHasher):
     :math:`f' \delta + f'' \delta^2 / 2 + 4 H_{ik} \delta^3 + \delta^4` with
 
     .. math::
-        f' = 4 \Big( \sum_j h_{jk} \, h_j \cdot h_i - K \sum_j S_{ij} h_{jk} \Big),
+        f' = 4 \left( \sum_j h_{jk} \, h_j \cdot h_i - K \sum_j S_{ij} h_{jk} \right),
         \qquad
-        f'' = 4 \Big( \sum_j h_{jk}^2 + h_{ik}^2 + |h_i|^2 - K \Big),
+        f'' = 4 \left( \sum_j h_{jk}^2 + h_{ik}^2 + |h_i|^2 - K \right),
 
     so that a step that would raise it can be told, and another is taken: half of it, to
     one of the bounds, or none. The error never rises.

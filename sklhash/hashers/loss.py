@@ -20,6 +20,22 @@ class HashLoss(nn.Module, ABC):
     buffers, so that it is saved with the model; randomness comes from the generator
     that `on_fit_begin` is given. With ``n_views = 2`` the loss is given the outputs of
     two augmented copies of each batch.
+
+    Examples
+    --------
+    A loss that draws the codes of similar rows together and pushes others apart:
+
+    >>> import torch
+    >>> from torch.nn import functional as F
+    >>> from sklhash import HashLoss
+    >>> class PairLoss(HashLoss):
+    ...     def forward(self, output, y, index):
+    ...         similar = (y @ y.T > 0).float()
+    ...         logits = output @ output.T
+    ...         return F.binary_cross_entropy_with_logits(logits, similar)
+    >>> rows = torch.arange(3)
+    >>> PairLoss()(torch.zeros(3, 16), torch.eye(3), rows)
+    tensor(0.6931)
     """
 
     n_views: int = 1
@@ -47,9 +63,15 @@ class HashLoss(nn.Module, ABC):
         """
 
     def on_epoch_begin(self, epoch: int, max_epochs: int) -> None:
-        """Begin an epoch, the first is 0.
+        """Begin an epoch.
 
-        In `partial_fit` they count the passes over a chunk.
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, from 0; in `partial_fit` of the pass over the chunk.
+
+        max_epochs : int
+            Number of epochs, or of passes over the chunk.
         """
 
     @abstractmethod
@@ -82,7 +104,10 @@ class HashLoss(nn.Module, ABC):
     def log(self) -> dict[str, float | Tensor]:
         """Return the method's own quantities for the epoch's line in `history_`.
 
-        They are numbers, or tensors of shape (), which are read from the device once,
-        together with the losses.
+        Returns
+        -------
+        quantities : dict of str to float or Tensor of shape ()
+            The quantities by their names. Tensors are read from the device once,
+            together with the losses.
         """
         return {}

@@ -231,7 +231,7 @@ class NSH(ContrastiveHasher):
         S_{i k} &= \tfrac{1}{2} + \tilde b_i \cdot \hat b_k / 2 K, \qquad
         P_{i j k} = \operatorname{softmax}_k
             \bigl(-|\operatorname{sort}(S_i)_j - S_{i k}| / \tau\bigr), \\
-        c_{i j} &= \cos\bigl(\hat z_i, \textstyle\sum_k P_{i j k} \tilde z_k\bigr), \\
+        c_{i j} &= \cos\bigl(\hat z_i, \sum_k P_{i j k} \tilde z_k\bigr), \\
         L &= -\frac{1}{n m} \sum_i \sum_{p=1}^{m} \log \frac{e^{c_{i p} / t}}
             {e^{c_{i p} / t} + \sum_{j > m} e^{c_{i j} / t}}
             + \frac{\lambda}{2 n} \sum_i \bigl(|\tilde b_i - \tilde h_i|^2

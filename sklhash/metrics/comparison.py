@@ -72,7 +72,8 @@ def compare_retrieval(
         n_bits) and (n_database, n_bits); if packed, n_bytes wide.
 
     codes_b : tuple (query_codes, database_codes)
-        Other codes of the same samples; the number of bits may differ.
+        Other codes of the same samples, likewise (n_queries, n_bits) and (n_database,
+        n_bits); the number of bits may be another one.
 
     query_y : array-like of shape (n_queries,) or (n_queries, n_labels)
         Class labels, or a dense or sparse label indicator of zeros and ones.

@@ -85,7 +85,11 @@ def precision_recall_curve(
     Returns
     -------
     precision : ndarray of shape (n_points,) or (n_queries, n_points), dtype=float64
-    recall : ndarray of the same shape, dtype=float64
+        Precision at each point; a row a query if ``average=None``.
+
+    recall : ndarray of shape (n_points,) or (n_queries, n_points), dtype=float64
+        Recall at each point, likewise.
+
     points : ndarray of shape (n_points,), dtype=int64
         The radii, in bits, or the ranks.
 

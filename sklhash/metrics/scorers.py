@@ -65,7 +65,8 @@ def make_retrieval_scorer(
         labels, one count; options of a single one go into a :func:`functools.partial`.
 
     database : tuple (X, y), default=None
-        Samples and labels that a hasher's queries search.
+        What a hasher's queries search: features (n_database, n_features), and labels
+        (n_database,) or (n_database, n_labels).
 
     clip_k : bool, default=False
         Whether a `k` beyond what a query can retrieve is lowered to that, as folds may
@@ -188,6 +189,7 @@ class RetrievalScorer(_BaseScorer):
         Returns
         -------
         score : float or dict of str to float
+            The score, or the scores by the names they were given.
         """
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return self._score(None, estimator, X, y, **weights)

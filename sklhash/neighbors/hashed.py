@@ -335,9 +335,9 @@ class HashedNeighbors(Storable, BaseEstimator):
         return_distance : bool, default=True
             Whether to return the distances too.
 
-        where : array-like, default=None
-            Mask or indices of the rows that are searched, as for
-            :meth:`HammingNeighbors.kneighbors`.
+        where : array-like of bool or int, default=None
+            Search only among these rows: a mask of shape (n_samples_fit_,), or unique
+            indices.
 
         Returns
         -------
@@ -400,8 +400,9 @@ class HashedNeighbors(Storable, BaseEstimator):
             Whether to order rows by distance and, where it is equal, by index; if False
             they come in index order.
 
-        where : array-like, default=None
-            Mask or indices of the rows that are searched.
+        where : array-like of bool or int, default=None
+            Search only among these rows: a mask of shape (n_samples_fit_,), or unique
+            indices.
 
         Returns
         -------
@@ -453,11 +454,12 @@ class HashedNeighbors(Storable, BaseEstimator):
         Returns
         -------
         score : float
-            mAP over the whole ranking. Without `rerank` that is the Hamming ranking,
-            ties expected, as for :meth:`HammingNeighbors.score`. With `rerank` it is
-            the shortlist in its new order, and behind it the Hamming ranking, ties by
-            index. (The scorers of :func:`~sklhash.metrics.make_retrieval_scorer` score
-            the Hamming ranking, with `rerank` too.)
+            The mAP over the whole ranking. Without `rerank` that is the Hamming
+            ranking, ties expected, as for :meth:`HammingNeighbors.score`. With `rerank`
+            it is the shortlist in its new order, and behind it the Hamming ranking,
+            ties by index. The scorers of
+            :func:`~sklhash.metrics.make_retrieval_scorer` score the Hamming ranking,
+            with `rerank` too.
 
         Raises
         ------
@@ -525,7 +527,16 @@ class HashedNeighbors(Storable, BaseEstimator):
     )
 
     def live_items(self) -> tuple[NDArray[np.uint8], Any]:
-        """Return codes and labels, as :meth:`HammingNeighbors.live_items`."""
+        """Return the codes of the rows that are there, packed, and their labels.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_live_, n_bytes), dtype=uint8
+            Packed codes, in order of arrival.
+
+        y : ndarray or csr_array of shape (n_live_,) or (n_live_, n_labels), or None
+            Their labels.
+        """
         check_is_fitted(self)
         return self.neighbors_.live_items()
 

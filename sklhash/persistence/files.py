@@ -169,6 +169,18 @@ def load(
     A checksum tells accidents, not who a file is from, and no check can tell that a
     model is a good one. Loading takes about the memory that the file has bytes, with
     `mmap_mode` less.
+
+    Examples
+    --------
+    >>> import sklhash, tempfile, os
+    >>> codes = [[0, 0, 1, 1], [0, 1, 1, 1]]
+    >>> search = sklhash.HammingNeighbors(n_neighbors=1).fit(codes)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "search.sklhash")
+    ...     sklhash.save(search, path)
+    ...     loaded = sklhash.load(path)
+    >>> loaded.kneighbors([[0, 0, 0, 1]], return_distance=False)
+    array([[0]])
     """
     classes, device = Classes(trusted), resolve_device(device)
     with naming_file(path):

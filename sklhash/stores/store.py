@@ -272,13 +272,14 @@ class CodeStore:
 
         Parameters
         ----------
-        indices : array-like of int, of any shape
-            Numbers of codes through all shards, from 0 to ``n_samples - 1``.
+        indices : array-like of shape (n_ids,), dtype=int
+            Numbers of codes through all shards, from 0 to ``n_samples - 1``. May have
+            any other shape too.
 
         Returns
         -------
-        ids : ndarray of the shape of `indices`
-            Their ids.
+        ids : ndarray of shape (n_ids,)
+            Their ids, in the shape of `indices`.
 
         Raises
         ------

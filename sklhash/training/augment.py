@@ -79,6 +79,14 @@ class GaussianNoise(FeatureAugmentation):
         If `std` is no number.
     ValueError
         If it is negative, NaN or infinite.
+
+    Examples
+    --------
+    >>> from sklhash import OrthoHash
+    >>> from sklhash.training.augment import GaussianNoise
+    >>> hasher = OrthoHash(augment=GaussianNoise(0.5))
+    >>> hasher.augment
+    GaussianNoise(std=0.5)
     """
 
     std: float = 2.0
@@ -109,6 +117,14 @@ class FeatureDropout(FeatureAugmentation):
         If `rate` is no number.
     ValueError
         If it is not from 0 to 1.
+
+    Examples
+    --------
+    >>> from sklhash import OrthoHash
+    >>> from sklhash.training.augment import FeatureDropout
+    >>> hasher = OrthoHash(augment=FeatureDropout(0.1))
+    >>> hasher.augment
+    FeatureDropout(rate=0.1)
     """
 
     rate: float = 0.3
@@ -140,6 +156,14 @@ class FeatureMixup(FeatureAugmentation):
         If `share` is no number.
     ValueError
         If it is not from 0 to 1.
+
+    Examples
+    --------
+    >>> from sklhash import OrthoHash
+    >>> from sklhash.training.augment import FeatureMixup
+    >>> hasher = OrthoHash(augment=FeatureMixup(0.2))
+    >>> hasher.augment
+    FeatureMixup(share=0.2)
     """
 
     share: float = 0.5

@@ -111,6 +111,15 @@ class HashHead(nn.Module):
 
     batch_norm : bool, default=False
         Whether the output is batch-normalised. The last layer then has no bias.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklhash.training.heads import HashHead
+    >>> head = HashHead(64, 16, hidden_layer_sizes=(32,))
+    >>> head.reset_parameters(torch.Generator().manual_seed(0))
+    >>> head(torch.zeros(3, 64)).shape
+    torch.Size([3, 16])
     """
 
     def __init__(
@@ -141,7 +150,13 @@ class HashHead(nn.Module):
         self.norm = nn.BatchNorm1d(n_bits) if batch_norm else nn.Identity()
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw weights and biases evenly from within 1 / sqrt(n_inputs) of zero."""
+        """Draw weights and biases evenly from within 1 / sqrt(n_inputs) of zero.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            Source of randomness, on the device of the head.
+        """
         for layer in self.modules():
             if isinstance(layer, RowwiseLinear):
                 bound = layer.in_features**-0.5
@@ -149,11 +164,33 @@ class HashHead(nn.Module):
                     nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
     def project(self, x: Tensor) -> Tensor:
-        """Return the output before batch normalisation."""
+        """Return the output before batch normalisation.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+            Features.
+
+        Returns
+        -------
+        projected : Tensor of shape (n, n_bits)
+            What the last linear layer makes of them.
+        """
         return self.hash(self.hidden(self.standardize(x)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the real-valued code, shape (n, n_bits)."""
+        """Return real-valued codes.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+            Features.
+
+        Returns
+        -------
+        output : Tensor of shape (n, n_bits)
+            The real-valued codes; bits are ones where it is positive.
+        """
         return self.norm(self.project(x))
 
     def as_linear_map(self) -> tuple[Tensor, Tensor, Tensor] | None:

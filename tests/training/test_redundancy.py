@@ -143,6 +143,12 @@ def test_the_warning_points_at_the_line_of_the_user():
             assert [warning.filename for warning in record] == [__file__]
 
 
+def test_code_that_is_of_no_module_is_warned_too():
+    names = {"hasher": rigged(plain(0, 0)), "X": rows(50), "y": np.arange(50) % 2}
+    with pytest.warns(UserWarning, match="1 are equal to another bit"):
+        exec("hasher.fit(X, y)", names)
+
+
 def test_a_chunk_of_a_stream_is_not_looked_at():
     X, y = rows(50), np.arange(50) % 2
     with warnings.catch_warnings():

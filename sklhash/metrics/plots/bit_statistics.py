@@ -42,7 +42,7 @@ class BitStatisticsDisplay:
 
     Attributes
     ----------
-    axes_ : ndarray of two matplotlib axes
+    axes_ : ndarray of shape (2,) of matplotlib axes
         Those of the balance and of the correlation.
 
     figure_ : matplotlib figure
@@ -117,6 +117,7 @@ class BitStatisticsDisplay:
         Returns
         -------
         display : BitStatisticsDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -164,6 +165,7 @@ class BitStatisticsDisplay:
         Returns
         -------
         display : BitStatisticsDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -189,7 +191,7 @@ class BitStatisticsDisplay:
 
         Parameters
         ----------
-        ax : array-like of two matplotlib axes, default=None
+        ax : array-like of shape (2,) of matplotlib axes, default=None
             Where to draw the balance and the correlation; None makes a new figure.
 
         name : str, default=None

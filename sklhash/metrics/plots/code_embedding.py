@@ -151,6 +151,7 @@ class CodeEmbeddingDisplay:
         Returns
         -------
         display : CodeEmbeddingDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -221,6 +222,7 @@ class CodeEmbeddingDisplay:
         Returns
         -------
         display : CodeEmbeddingDisplay
+            The display, drawn.
 
         Raises
         ------

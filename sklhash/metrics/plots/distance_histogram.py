@@ -129,8 +129,9 @@ class DistanceHistogramDisplay:
             Their labels.
 
         database : tuple (X, y), default=None
-            What a hasher's queries search; None is the queries themselves, each left
-            out for itself. A search has a database of its own.
+            What a hasher's queries search, features (n_database, n_features) and labels
+            (n_database,) or (n_database, n_labels); None is the queries themselves,
+            each left out for itself. A search has a database of its own.
 
         name : str, default=None
             Name for the title; None is the class of the hasher.
@@ -144,6 +145,7 @@ class DistanceHistogramDisplay:
         Returns
         -------
         display : DistanceHistogramDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -219,6 +221,7 @@ class DistanceHistogramDisplay:
         Returns
         -------
         display : DistanceHistogramDisplay
+            The display, drawn.
 
         Raises
         ------

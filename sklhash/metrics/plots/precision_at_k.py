@@ -110,11 +110,19 @@ class PrecisionAtKDisplay:
             Their labels.
 
         database : tuple (X, y), default=None
-            What a hasher's queries search; None is the queries themselves, each left
-            out for itself. A search has a database of its own.
+            What a hasher's queries search, features (n_database, n_features) and labels
+            (n_database,) or (n_database, n_labels); None is the queries themselves,
+            each left out for itself. A search has a database of its own.
 
-        k, ties, sample_weight :
-            As for :meth:`from_predictions`.
+        k : int, default=None
+            The largest number of items retrieved; None is all of the database.
+
+        ties : {"expected", "index"}, default="expected"
+            Whether items at equal distance count by the expectation over all their
+            orders, or in database order.
+
+        sample_weight : array-like of shape (n_queries,), default=None
+            Weights of the queries in the average.
 
         log : bool, default=True
             Whether the axis of k is logarithmic, or linear.
@@ -131,6 +139,7 @@ class PrecisionAtKDisplay:
         Returns
         -------
         display : PrecisionAtKDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -222,6 +231,7 @@ class PrecisionAtKDisplay:
         Returns
         -------
         display : PrecisionAtKDisplay
+            The display, drawn.
 
         Raises
         ------

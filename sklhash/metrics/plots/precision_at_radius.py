@@ -138,11 +138,19 @@ class PrecisionAtRadiusDisplay:
             Their labels.
 
         database : tuple (X, y), default=None
-            What a hasher's queries search; None is the queries themselves, each left
-            out for itself. A search has a database of its own.
+            What a hasher's queries search, features (n_database, n_features) and labels
+            (n_database,) or (n_database, n_labels); None is the queries themselves,
+            each left out for itself. A search has a database of its own.
 
-        radius, empty, sample_weight :
-            As for :meth:`from_predictions`.
+        radius : int, default=2
+            The radius in bits, inclusive.
+
+        empty : {"zero", "skip", "raise"}, default="zero"
+            What a query with an empty ball does: count as a precision of 0, be left out
+            of the mean, or raise an error.
+
+        sample_weight : array-like of shape (n_queries,), default=None
+            Weights of the queries in the averages.
 
         name : str, default=None
             Name for the legend; None is the class of the first hasher.
@@ -156,6 +164,7 @@ class PrecisionAtRadiusDisplay:
         Returns
         -------
         display : PrecisionAtRadiusDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -260,6 +269,7 @@ class PrecisionAtRadiusDisplay:
         Returns
         -------
         display : PrecisionAtRadiusDisplay
+            The display, drawn.
 
         Raises
         ------

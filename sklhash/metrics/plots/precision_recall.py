@@ -61,8 +61,8 @@ class HammingPrecisionRecallDisplay:
         How many items of the ranking count; None is all.
 
     mean_average_precision : float, default=None
-        mAP of the same ranking (mAP@k if `k` is a number), from 0 to 1, for the legend;
-        None leaves it out.
+        The mAP of the same ranking (mAP@k if `k` is a number), from 0 to 1, for the
+        legend; None leaves it out.
 
     name : str, default=None
         Name of the codes, for the legend.
@@ -155,11 +155,25 @@ class HammingPrecisionRecallDisplay:
             Their labels.
 
         database : tuple (X, y), default=None
-            What a hasher's queries search; None is the queries themselves, each left
-            out for itself. A search has a database of its own.
+            What a hasher's queries search, features (n_database, n_features) and labels
+            (n_database,) or (n_database, n_labels); None is the queries themselves,
+            each left out for itself. A search has a database of its own.
 
-        by, k, ties, empty, sample_weight :
-            As for :meth:`from_predictions`.
+        by : {"radius", "rank"}, default="radius"
+            Whether a point is all items within a radius, or the first items up to a
+            rank.
+
+        k : int, default=None
+            The last rank, only for ``by="rank"``; None is all. The legend tells mAP@k.
+
+        ties : {"expected", "index"}, default="expected"
+            What is done about items at equal distance, as for :meth:`from_predictions`.
+
+        empty : {"zero", "skip"}, default="zero"
+            What is done where a mean is over nothing, as for :meth:`from_predictions`.
+
+        sample_weight : array-like of shape (n_queries,), default=None
+            Weights of the queries in the average.
 
         name : str, default=None
             Name for the legend; None is the class of the hasher.
@@ -173,6 +187,7 @@ class HammingPrecisionRecallDisplay:
         Returns
         -------
         display : HammingPrecisionRecallDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -277,6 +292,7 @@ class HammingPrecisionRecallDisplay:
         Returns
         -------
         display : HammingPrecisionRecallDisplay
+            The display, drawn.
 
         Raises
         ------

@@ -191,8 +191,9 @@ class RetrievedImagesDisplay:
             Their labels; None marks no hit as relevant or not.
 
         database : tuple (X, y), default=None
-            What a hasher's queries search; None is the queries themselves, each left
-            out for itself. A search has a database of its own.
+            What a hasher's queries search, features (n_database, n_features) and labels
+            (n_database,) or (n_database, n_labels); None is the queries themselves,
+            each left out for itself. A search has a database of its own.
 
         images : array-like of shape (n_samples, ...), default=None
             Images of the queries; None takes `X`.
@@ -206,7 +207,7 @@ class RetrievedImagesDisplay:
             Shape (height, width) or (height, width, 3) of images that come as flat
             rows.
 
-        queries : array-like of int, default=None
+        queries : array-like of shape (n_shown,), dtype=int, default=None
             Which of the queries to show, a row each; None shows all.
 
         k : int, default=10
@@ -224,6 +225,7 @@ class RetrievedImagesDisplay:
         Returns
         -------
         display : RetrievedImagesDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -330,7 +332,7 @@ class RetrievedImagesDisplay:
             Shape (height, width) or (height, width, 3) of images that come as flat
             rows.
 
-        queries : array-like of int, default=None
+        queries : array-like of shape (n_shown,), dtype=int, default=None
             Which of the queries to show, a row each; None shows all.
 
         k : int, default=10
@@ -355,6 +357,7 @@ class RetrievedImagesDisplay:
         Returns
         -------
         display : RetrievedImagesDisplay
+            The display, drawn.
 
         Raises
         ------

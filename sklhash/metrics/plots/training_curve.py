@@ -44,7 +44,7 @@ class TrainingCurveDisplay:
     quantities_ : list of str
         What was drawn.
 
-    axes_ : ndarray of matplotlib axes, of shape (n_quantities,)
+    axes_ : ndarray of shape (n_quantities,) of matplotlib axes
         The axes, one a quantity.
 
     figure_ : matplotlib figure
@@ -106,6 +106,7 @@ class TrainingCurveDisplay:
         Returns
         -------
         display : TrainingCurveDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -151,6 +152,7 @@ class TrainingCurveDisplay:
         Returns
         -------
         display : TrainingCurveDisplay
+            The display, drawn.
 
         Raises
         ------
@@ -176,7 +178,7 @@ class TrainingCurveDisplay:
 
         Parameters
         ----------
-        ax : matplotlib axes or array-like of them, default=None
+        ax : matplotlib axes or array-like of shape (n_quantities,), default=None
             Where to draw, as many axes as there are quantities; None makes a new
             figure.
 
