@@ -184,8 +184,8 @@ def main(folder):
         method = st.selectbox("Method", METHODS)
         n_bits = st.selectbox("n_bits", [16, 32, 64, 128], index=1)
         n_neighbors = st.slider("Neighbours", 1, 30, 10)
-        upload = st.radio("Query", ["Click an image", "Upload a picture"])
-    ask = ask_for_picture if upload == "Upload a picture" else ask_for_query
+        ways = {"Click an image": ask_for_query, "Upload a picture": ask_for_picture}
+        ask = ways[st.radio("Query", ways)]
     image, features, label = ask(collection)
     index = fit(folder, method, n_bits)
     hits = index.search(features, n_neighbors)

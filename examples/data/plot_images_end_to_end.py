@@ -9,7 +9,7 @@ the code: ``backbone`` takes any torch module, or a function that makes one.
 
 Here a small convolutional network is compared with the same hasher on raw pixels. It
 runs on scikit-learn's handwritten digits, in seconds. For photographs of your own, run
-``python plot_end_to_end_images.py FILE.npz``: a file with ``images``, uint8 of shape
+``python plot_images_end_to_end.py FILE.npz``: a file with ``images``, uint8 of shape
 (n, height, width, 3), their labels ``y``, and row numbers ``I_train``, ``database`` and
 ``query``.
 """
@@ -23,6 +23,7 @@ runs on scikit-learn's handwritten digits, in seconds. For photographs of your o
 # 8 x 8 pixels, which is more than can be said of what is on a photograph, each is put
 # somewhere on 16 x 16.
 
+# sphinx_gallery_thumbnail_number = 3
 import sys
 from functools import partial
 
@@ -35,8 +36,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklhash import OrthoHash
-from sklhash.metrics import mean_average_precision_score
-from sklhash.metrics.plots import RetrievedImagesDisplay, TrainingCurveDisplay
+from sklhash.metrics import (
+    RetrievedImagesDisplay,
+    TrainingCurveDisplay,
+    mean_average_precision_score,
+)
 
 if sys.argv[-1].endswith(".npz"):
     data = np.load(sys.argv[-1])

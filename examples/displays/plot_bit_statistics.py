@@ -19,12 +19,13 @@ labels. Here it compares three hashers on scikit-learn's handwritten digits.
 # if they tend to differ, white if neither. Few pairs are far from white, and almost all
 # images have a code of their own, as the title says.
 
+# sphinx_gallery_thumbnail_number = 4
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 
 from sklhash import ITQ, LSH, OrthoHash
-from sklhash.metrics.plots import BitStatisticsDisplay
+from sklhash.metrics import BitStatisticsDisplay
 
 X, y = load_digits(return_X_y=True)
 lsh = LSH(32, random_state=0).fit(X)

@@ -20,12 +20,12 @@ import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 
 from sklhash import ITQ, HashNet
-from sklhash.metrics.plots import CodeEmbeddingDisplay
+from sklhash.metrics import CodeEmbeddingDisplay
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = X[:1000], X[1000:], y[:1000], y[1000:]
 
-figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(10, 4.8), layout="constrained")
 for method, ax in zip((ITQ, HashNet), axes, strict=True):
     hasher = method(32, random_state=0).fit(X_train, y_train)
     CodeEmbeddingDisplay.from_estimator(hasher, X_test, y_test, random_state=0, ax=ax)

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from sklhash import ITQ, LSH, OrthoHash
-from sklhash.metrics.plots import DistanceHistogramDisplay
+from sklhash.metrics import DistanceHistogramDisplay
 
 X, y = load_digits(return_X_y=True)
 X, X_query, y, y_query = train_test_split(X, y, test_size=300, random_state=0)
@@ -30,14 +30,13 @@ X, X_query, y, y_query = train_test_split(X, y, test_size=300, random_state=0)
 # shares at each distance: 0 if no distance has pairs of both kinds, 1 if the distance
 # tells nothing. LSH, which draws random directions, and ITQ, which knows no labels, mix
 # what OrthoHash has learned to keep apart.
-_, axes = plt.subplots(
-    1, 3, figsize=(12, 4), sharex=True, sharey=True, layout="constrained"
-)
+_, axes = plt.subplots(3, 1, figsize=(8, 6.4), sharex=True, layout="constrained")
 for method, ax in zip((OrthoHash, ITQ, LSH), axes, strict=True):
     hasher = method(n_bits=32, random_state=0).fit(X, y)
     DistanceHistogramDisplay.from_estimator(
         hasher, X_query, y_query, database=(X, y), ax=ax
     )
+    ax.set_ylabel("share of its kind")
     ax.label_outer()
 
 # %%

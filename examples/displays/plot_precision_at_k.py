@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
 from sklhash import ITQ, LSH, HammingNeighbors, OrthoHash
-from sklhash.metrics.plots import PrecisionAtKDisplay
+from sklhash.metrics import PrecisionAtKDisplay
 
 X, y = load_digits(return_X_y=True)
 X, X_query, y, y_query = train_test_split(X, y, test_size=300, random_state=0)

@@ -19,11 +19,11 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from sklhash import ITQ, LSH, OrthoHash
-from sklhash.metrics.plots import PrecisionAtRadiusDisplay
+from sklhash.metrics import PrecisionAtRadiusDisplay
 
 X, y = load_digits(return_X_y=True)
 X, X_query, y, y_query = train_test_split(X, y, test_size=300, random_state=0)
-widths = [8, 12, 16, 24, 32, 48, 64]
+widths = [8, 12, 16, 24, 32, 64]
 
 # %%
 # Precision and empty balls

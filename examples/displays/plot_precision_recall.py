@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from sklhash import ITQ, LSH, OrthoHash
-from sklhash.metrics.plots import HammingPrecisionRecallDisplay
+from sklhash.metrics import HammingPrecisionRecallDisplay
 
 X, y = load_digits(return_X_y=True)
 X, X_query, y, y_query = train_test_split(X, y, test_size=300, random_state=0)

@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 from sklearn.pipeline import make_pipeline
 
 from sklhash import LSH, HammingNeighbors, HashedNeighbors, OrthoHash
-from sklhash.metrics.plots import RetrievedImagesDisplay
+from sklhash.metrics import RetrievedImagesDisplay
 
 X, y = load_digits(return_X_y=True)
 X_query, X, y_query, y = X[:100], X[100:], y[:100], y[100:]

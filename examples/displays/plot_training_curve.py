@@ -16,11 +16,12 @@ hasher recorded in each epoch: the loss, and quantities of the method's own.
 # grows during the training. Its history has :math:`\beta`, and the quantization gap:
 # how far the codes are from their signs.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 
 from sklhash import HashNet
-from sklhash.metrics.plots import TrainingCurveDisplay
+from sklhash.metrics import TrainingCurveDisplay
 
 X, y = load_digits(return_X_y=True)
 

@@ -225,17 +225,17 @@ class NSH(ContrastiveHasher):
     :math:`b` is handed to :math:`h`), the codes of both views sort the batch for each
     row, the most similar first; row :math:`i` of the second view then is to recognise,
     by latents, what stands in its first :math:`m` ranks among what stands behind
-    them [1]_. With tildes for the first view and hats for the second,
+    them [1]_. With primes for the second view,
 
     .. math::
-        S_{i k} &= \tfrac{1}{2} + \tilde b_i \cdot \hat b_k / 2 K, \qquad
+        S_{i k} &= \tfrac{1}{2} + b_i \cdot b_k^\prime / 2 K, \qquad
         P_{i j k} = \operatorname{softmax}_k
             \bigl(-|\operatorname{sort}(S_i)_j - S_{i k}| / \tau\bigr), \\
-        c_{i j} &= \cos\bigl(\hat z_i, \sum_k P_{i j k} \tilde z_k\bigr), \\
+        c_{i j} &= \cos\bigl(z_i^\prime, \sum_k P_{i j k} z_k\bigr), \\
         L &= -\frac{1}{n m} \sum_i \sum_{p=1}^{m} \log \frac{e^{c_{i p} / t}}
             {e^{c_{i p} / t} + \sum_{j > m} e^{c_{i j} / t}}
-            + \frac{\lambda}{2 n} \sum_i \bigl(|\tilde b_i - \tilde h_i|^2
-            + |\hat b_i - \hat h_i|^2\bigr).
+            + \frac{\lambda}{2 n} \sum_i \bigl(|b_i - h_i|^2
+            + |b_i^\prime - h_i^\prime|^2\bigr).
 
     There is no term for the two views of a row as such: whatever the codes rank first
     is taken for similar. So the features have to be good to start with; where
