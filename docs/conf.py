@@ -53,6 +53,8 @@ sphinx_gallery_conf = {
     ),
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
+    "capture_repr": (),
+    "remove_config_comments": True,
     "show_memory": False,
     "show_signature": False,
     "reset_modules": ("matplotlib",),

@@ -23,6 +23,7 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / cache
 pytest_plugins = ["tests.clusters", "tests.separate_hosts"]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """Test in as many processes as there are cores, but each takes two gigabytes."""
     return min(os.cpu_count(), 8)

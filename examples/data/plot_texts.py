@@ -88,7 +88,7 @@ questions = [
 ]
 distances, indices = search.kneighbors(vectorizer.transform(questions), n_neighbors=3)
 for question, *neighbors in zip(questions, distances, indices, strict=True):
-    print(f"{question}: {found(*neighbors)}")
+    print(f"{question}:\n    {found(*neighbors)}")
 
 # %%
 # All distances

@@ -2,6 +2,7 @@
 ==================================
 Why two codes report different mAP
 ==================================
+
 The same codes, the same distances, the same queries: how much of a mean average
 precision lies in the order in which a sort happens to place items at equal distance?
 """

@@ -100,4 +100,10 @@ for hasher in hashers:
         for n_bits in (16, 32, 48)
     ]
     print(f"{type(hasher).__name__:<17}", *(f"{score:8.3f}" for score in scores))
+
+# %%
+# More bits help LSH, whose directions are as good as each other, and ITQ, which spreads
+# what there is over all bits. PCAH and SpectralHashing get worse: each further bit is
+# for a direction, or a wave, that says less, and counts as much.
+
 plt.show()

@@ -52,8 +52,8 @@ relevant = y_query[:, None] == y
 cosine = label_ranking_average_precision_score(relevant, cosine_similarity(X_query, X))
 
 # %%
-# The figure
-# ----------
+# More bits, and how much more
+# ----------------------------
 
 figure, ax = plt.subplots(figsize=(7, 4.9), layout="constrained")
 styles = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D")]

@@ -22,6 +22,7 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch.utils.data import Dataset
 
 from sklhash._arrays import refuse_what_is_no_number
 from sklhash._dask import in_memory, is_dask
@@ -372,6 +373,11 @@ class BaseHasher(
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Check all of `X` but its values, which are checked as they are read."""
+        if isinstance(X, Dataset):
+            raise TypeError(
+                f"X must be array-like, got a {type(X).__name__}, a dataset of torch, "
+                "which only deep hashers take."
+            )
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
             X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()

@@ -29,11 +29,11 @@ class SpectralHashing(BaseHasher):
         \qquad
         \lambda_k = 1 - e^{-\frac{\epsilon^2}{2} \left|\frac{k \pi}{b - a}\right|^2},
 
-    with :math:`k = 1, 2, \ldots`. The directions are the first principal ones, the range
-    on each is that of the training rows, and the bits are those :math:`\Phi_k > 0`, of
-    all directions and :math:`k`, with the smallest :math:`\lambda_k`. Their order does
-    not depend on :math:`\epsilon`. Long directions have several bits, which cut them
-    in ever shorter pieces. Labels are not used.
+    with :math:`k = 1, 2, \ldots`. The directions are the first principal ones, the
+    range on each is that of the training rows, and the bits are those
+    :math:`\Phi_k > 0`, of all directions and :math:`k`, with the smallest
+    :math:`\lambda_k`. Their order does not depend on :math:`\epsilon`. Long directions
+    have several bits, which cut them in ever shorter pieces. Labels are not used.
 
     Parameters
     ----------

@@ -19,8 +19,9 @@ from torch.utils.data import (
 from sklhash import DPSH, NSH, HashNet, OrthoHash
 from sklhash.targets import encode_targets
 from sklhash.training.datasets import DatasetArray, StreamArray, StreamedRows
-from tests.hashers.methods import DEEP_HASHERS, DEEP_STREAMING, make
+from tests.hashers.methods import DEEP_HASHERS, DEEP_STREAMING, HASHERS, make
 
+SHALLOW = [cls for cls in HASHERS if cls not in DEEP_HASHERS]
 PER_ROW = [cls for cls in DEEP_HASHERS if cls not in DEEP_STREAMING]
 
 
@@ -398,3 +399,12 @@ def test_an_array_of_a_dataset_reads_the_rows_that_are_asked_for():
     assert read == [0, 5, 3]
     np.testing.assert_array_equal(rows, [Made()[5][0], Made()[3][0]])
     assert array[2:2].shape == (0, 3000)
+
+
+@each_of(SHALLOW)
+def test_a_shallow_hasher_says_that_it_takes_no_dataset(cls, digits):
+    X, y = digits
+    hasher = make(cls)
+    with pytest.raises(TypeError, match=r"TensorDataset.*only deep hashers"):
+        hasher.fit(TensorDataset(torch.from_numpy(X)), y)
+    assert not hasattr(hasher, "n_bits_")
