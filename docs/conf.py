@@ -1,10 +1,10 @@
 """What Sphinx builds the site with: `sphinx-build -W --keep-going docs docs/_build`."""
 
-import os
 import re
 import sys
 from pathlib import Path
 
+from joblib import cpu_count
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklhash
@@ -29,7 +29,7 @@ extensions = [
 exclude_patterns = ["_build", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", ".*")]  # types in docstrings are sentences
+nitpick_ignore_regex = [("py:.*", r"(?!sklhash\b).*")]  # names of other projects
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4
@@ -58,7 +58,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "reset_modules": ("matplotlib",),
-    "parallel": os.cpu_count(),
+    "parallel": min(cpu_count(), 8),
 }
 
 html_math_renderer = "mathml"
@@ -71,7 +71,7 @@ html_theme_options = {
     "logo": {"text": "sklhash"},
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
@@ -111,6 +111,18 @@ def name_references_of_others(app, what, name, it, options, lines):
         ]
 
 
+def find_by_last_name(app, env, node, contnode):
+    """Link a public name to its page, whichever module it is looked for in."""
+    python, target = env.get_domain("py"), node["reftarget"]
+    if target.startswith("sklhash."):
+        target = target.rpartition(".")[2]
+    for name, entry in python.objects.items():
+        if name.endswith(f".{target}") and entry.objtype in ("class", "function"):
+            return python.resolve_xref(
+                env, node["refdoc"], app.builder, "obj", name, node, contnode
+            )
+
+
 def skip_fields(app, what, name, it, skip, options):
     """Leave out the fields of named tuples, which are described as parameters."""
     return True if str(it.__doc__).startswith("Alias for field number") else None
@@ -119,6 +131,7 @@ def skip_fields(app, what, name, it, skip, options):
 def setup(app):
     """Connect the above."""
     app.connect("source-read", link_pages)
+    app.connect("missing-reference", find_by_last_name)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-docstring", keep_underscores, priority=900)
     app.connect("autodoc-process-docstring", name_references_of_others, priority=900)

@@ -10,10 +10,6 @@ import pytest
 # Without it scikit-learn skips its array API check.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
-# Test processes side by side leave the cores to each other.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 # Numba's cache does not see a change in a kernel that another file's kernel calls.
 kernels = sorted((Path(__file__).parents[1] / "sklhash" / "_kernels").glob("*.py"))
 sources = b"".join(path.read_bytes() for path in kernels)
@@ -26,7 +22,15 @@ pytest_plugins = ["tests.clusters", "tests.separate_hosts"]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """Test in as many processes as there are cores, but each takes two gigabytes."""
-    return min(os.cpu_count(), 8)
+    from joblib import cpu_count
+
+    return min(cpu_count(), 8)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes():
+    """Let processes side by side leave the cores to each other, from their start."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

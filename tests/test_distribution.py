@@ -28,7 +28,8 @@ FILES = (
 JUNK = (
     *(".venv/pyvenv.cfg", "benchmarks/results/search.json", "build/lib/sklhash/old.py"),
     *("docs/_build/index.html", "docs/api/generated/sklhash.LSH.rst"),
-    *("docs/auto_examples/index.rst", "notes.txt", "sklhash/codes.py.orig"),
+    *("docs/auto_examples/index.rst", "docs/sg_execution_times.rst", "notes.txt"),
+    "sklhash/codes.py.orig",
     "sklhash/_kernels/__pycache__/words.nbi",
     "tests/__pycache__/test_codes.cpython-311.pyc",
 )

@@ -42,6 +42,15 @@ def test_the_readmes_example_runs():
     assert names["search"].score(names["X_query"], names["y_query"]) > 0.95
 
 
+def test_the_front_page_shows_the_readmes_example():
+    front = README.parent / "docs" / "index.md"
+    shown = [
+        re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        for page in (README, front)
+    ]
+    assert shown[0] == shown[1]
+
+
 @pytest.mark.parametrize("page", ["hashers", "search"])
 def test_the_user_guides_examples_run(page):
     guide = README.parent / "docs" / "user_guide" / f"{page}.md"

@@ -1,5 +1,7 @@
 """Formulas as MathML, which browsers draw without a script from elsewhere."""
 
+import re
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -8,10 +10,25 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 
+def with_spaces(mathml):
+    """Return the formula with `log x` apart, and with braces and bars like brackets."""
+    mathml = re.sub(
+        r"<mo>&ApplyFunction;</mo>(?!\s*<m\w+[^>]*>[(\[|])",
+        '<mspace width="0.17em"></mspace>',
+        mathml,
+    )
+    mathml = re.sub(r"<mo>([{}])</mo>", r'<mo stretchy="false">\1</mo>', mathml)
+    mathml = mathml.replace(
+        '<mo stretchy="false">|</mo>',
+        '<mo stretchy="false" lspace="0" rspace="0">|</mo>',
+    )
+    return re.sub(r"([({,]</mo>\s*<mo)(>\N{MINUS SIGN})", r'\1 form="prefix"\2', mathml)
+
+
 def as_mathml(node, **options):
     """Return the formula as MathML or, with a warning, as it was written."""
     try:
-        return tex2mathml(node.astext(), **options)
+        return with_spaces(tex2mathml(node.astext(), **options))
     except MathError as error:
         logger.warning("%s", error, location=node)
         return f"<code>{node.astext()}</code>"

@@ -1,7 +1,7 @@
 """
-==================================
-Why two codes report different mAP
-==================================
+=====================================
+Why two programs report different mAP
+=====================================
 
 The same codes, the same distances, the same queries: how much of a mean average
 precision lies in the order in which a sort happens to place items at equal distance?
@@ -42,8 +42,8 @@ def score(n_bits, ties, order=slice(None), average="macro"):
 # -----------------------
 #
 # ``ties="optimistic"`` places the relevant ones of equally distant items first, and
-# ``"pessimistic"`` last: what any code can report lies between them. ``"expected"``,
-# the default, is the exact mean over all orders.
+# ``"pessimistic"`` last: what any program can report lies between them.
+# ``"expected"``, the default, is the exact mean over all orders.
 
 worst, expected, best = (
     np.array([score(n_bits, ties) for n_bits in BITS])

@@ -25,7 +25,7 @@ hidden_layer_sizes : sequence of int, default={hidden_layer_sizes}
 augment : {{"dropout", "gaussian", "mixup"}}, {kinds_of_augment}, default={augment}
     What each batch goes through in training. "gaussian" adds noise, "dropout" replaces
     features by their mean, "mixup" draws rows towards others; for other strengths pass
-    one of :mod:`sklhash.training.augment`, such as ``GaussianNoise(0.5)``. A callable
+    one of ``sklhash.training.augment``, such as ``GaussianNoise(0.5)``. A callable
     is given a batch, a float32 tensor, and returns another of its shape. With a
     `backbone` a callable is given what goes into it, and the others what comes out.
 
