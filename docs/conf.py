@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "api_links",
     "mathml",
     "myst_parser",
     "sphinx_design",
@@ -65,6 +66,7 @@ html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "sklhash"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {
@@ -111,18 +113,6 @@ def name_references_of_others(app, what, name, it, options, lines):
         ]
 
 
-def find_by_last_name(app, env, node, contnode):
-    """Link a public name to its page, whichever module it is looked for in."""
-    python, target = env.get_domain("py"), node["reftarget"]
-    if target.startswith("sklhash."):
-        target = target.rpartition(".")[2]
-    for name, entry in python.objects.items():
-        if name.endswith(f".{target}") and entry.objtype in ("class", "function"):
-            return python.resolve_xref(
-                env, node["refdoc"], app.builder, "obj", name, node, contnode
-            )
-
-
 def skip_fields(app, what, name, it, skip, options):
     """Leave out the fields of named tuples, which are described as parameters."""
     return True if str(it.__doc__).startswith("Alias for field number") else None
@@ -131,7 +121,6 @@ def skip_fields(app, what, name, it, skip, options):
 def setup(app):
     """Connect the above."""
     app.connect("source-read", link_pages)
-    app.connect("missing-reference", find_by_last_name)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-docstring", keep_underscores, priority=900)
     app.connect("autodoc-process-docstring", name_references_of_others, priority=900)
