@@ -33,6 +33,16 @@ def pytest_xdist_setupnodes():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(autouse=True)
+def _as_many_threads_as_before():
+    """Undo what tests do to the threads of torch, and of MKL, which follows torch."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(n_threads)
+
+
 @pytest.fixture
 def make_accelerator():
     """Make accelerators, of which a process may have only one kind at a time."""
