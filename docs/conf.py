@@ -1,4 +1,4 @@
-"""What Sphinx builds the site with: `sphinx-build -W --keep-going docs docs/_build`."""
+"""The settings of the site, which `sphinx-build -W docs docs/_build/html` builds."""
 
 import re
 import sys
@@ -40,7 +40,6 @@ python_maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
-numpydoc_xref_param_type = False
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -80,7 +79,6 @@ html_theme_options = {
 html_sidebars = {"index": []}
 
 linkcheck_timeout = 20
-linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*"]
 
 
 def link_pages(app, document, source):
